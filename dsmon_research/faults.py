@@ -19,8 +19,9 @@ import pyarrow.compute as pc
 
 from .config import UsageError
 
-# %% ../nbs/04_faults.ipynb #5a64eb7a
+# %% ../nbs/04_faults.ipynb #255d40cc
 _NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?\s*$"
+_TWINS = {pa.large_string(): pa.string(), pa.string_view(): pa.string(), pa.binary_view(): pa.binary(), pa.float16(): pa.float32()}
 _ISO = r"^\d{4}-\d\d-\d\d([ T]\d\d(:?\d\d.*)?)?$"
 
 def _bool(mask): return mask.fill_null(False).to_numpy(zero_copy_only=False)
@@ -34,8 +35,7 @@ def _say(a): # the one value of an array of length 1, for a sentence
 def _plain(values): # one array: dictionaries decoded, the wide and half types as their everyday twins
     a = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
     if pa.types.is_dictionary(a.type): a = a.dictionary_decode()
-    if a.type in (pa.large_string(), pa.string_view()): a = a.cast(pa.string())
-    return a.cast(pa.float32()) if a.type == pa.float16() else a
+    return a.cast(_TWINS[a.type]) if a.type in _TWINS else a
 
 def _digits(texts): # decimals that the longest of them shows, 0 to 12
     point = pc.find_substring(texts, ".")
@@ -170,7 +170,7 @@ class _Job: # one fault's surroundings; columns are read once and shared by all 
     def cells(self, name, rows, new, detail):
         return ({self.names.index(name): (rows, new)}, detail) if len(rows) else None
 
-# %% ../nbs/04_faults.ipynb #4fc1958f
+# %% ../nbs/04_faults.ipynb #69f6aea3
 def _write(table, i, rows, new): # table with column i's cells replaced
     field, a = table.schema.field(i), _plain(table.column(i))
     if new.type != a.type: a, field = a.cast(pa.string()), field.with_type(pa.string())
@@ -181,11 +181,16 @@ def _write(table, i, rows, new): # table with column i's cells replaced
     if a.type != field.type: a = a.cast(field.type)
     return table.set_column(i, field.with_nullable(field.nullable or a.null_count > 0), a)
 
+def _take(table, index): # whole rows; Arrow cannot take from views and half floats, so their twins go
+    twins = pa.schema([f.with_type(_TWINS.get(f.type, f.type)) for f in table.schema], table.schema.metadata)
+    same, index = twins.equals(table.schema), pa.array(index, pa.int64())
+    return table.take(index) if same else table.cast(twins).take(index).cast(table.schema)
+
 def _differ(a, b): # bool: cells that are not the same, null counting as a value
     va, vb = _valid(a), _valid(b)
     return (va != vb) | (va & vb & _bool(pc.not_equal(a, b)))
 
-# %% ../nbs/04_faults.ipynb #3cf1e420
+# %% ../nbs/04_faults.ipynb #1cf0df37
 def _finish(job, kind, column, change, detail): # Injected from what the fault function answered
     n, names, removed, added, columns = job.n, job.names, [], 0, [column] if column else []
     if isinstance(change, dict):
@@ -193,7 +198,7 @@ def _finish(job, kind, column, change, detail): # Injected from what the fault f
         for i, (rows, new) in change.items(): table, mask[rows, i] = _write(table, i, rows, new), True
         touched, columns = int(mask.any(1).sum()), [names[i] for i in change]
     elif isinstance(change, np.ndarray):
-        table, again = job.table.take(pa.array(change, pa.int64())), np.diff(change, prepend=-1) == 0
+        table, again = _take(job.table, change), np.diff(change, prepend=-1) == 0
         mask = np.repeat(again[:, None], len(names), 1)
         removed, added = np.setdiff1d(np.arange(n), change).tolist(), int(again.sum())
         touched = len(removed)+added

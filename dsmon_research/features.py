@@ -215,7 +215,7 @@ def stamps(
     spelt = [np.logical_and.accumulate(constant & (number == p[:, None]), 0) for p in parts]
     return _earlier(np.maximum.accumulate(changed, 0) | np.logical_or.reduce(spelt))
 
-# %% ../nbs/06_features.ipynb #070869e8
+# %% ../nbs/06_features.ipynb #6f8e50a5
 EDBT = ("null_share", "distinct", "top_share", "min", "max", "mean", "std", "peculiarity")
 _K = list(ALL_METRICS)
 
@@ -223,10 +223,10 @@ def _floors(table, values): # (n, 1+...) sampling noise in transformed units
     rows = np.maximum(table[:, :1], 1)
     filled = np.maximum(rows*(1-np.nan_to_num(values[:, :, _K.index("null_share")])), 1)
     std = np.nan_to_num(values[:, :, _K.index("std")])
-    share, fixed = .5/np.sqrt(filled), {"count": .01, "extreme": .02, "score": .02, "time": .02}
-    noise = {"share": share, "number": std/np.sqrt(filled)+1e-9*np.abs(np.nan_to_num(values[:, :, _K.index("mean")]))+1e-12}
+    share, fixed = .5/np.sqrt(filled), {"extreme": .1, "score": .02, "time": .02}
+    noise = {"share": share, "count": np.maximum(.01, .5/(1+np.nan_to_num(values[:, :, _K.index("distinct")]))), "number": std/np.sqrt(filled)+1e-9*np.abs(np.nan_to_num(values[:, :, _K.index("mean")]))+1e-12}
     cols = np.stack([noise[k] if k in noise else np.full(filled.shape, fixed[k]) for k in KINDS[1]], -1)
-    tab = np.stack([.5/np.sqrt(rows[:, 0]) if k == "share" else np.full(len(rows), fixed[k]) for k in KINDS[0]], -1)
+    tab = np.stack([.5/np.sqrt(rows[:, 0]) if k == "share" else np.full(len(rows), .01) for k in KINDS[0]], -1)
     return np.hstack([tab, cols.reshape(len(rows), cols.shape[1]*cols.shape[2])])
 
 def matrix(
@@ -254,11 +254,12 @@ def kind_of(
     "The kind of a feature's metric."
     return (ALL_METRICS if feature[0] is not None else TABLE_METRICS)[feature[1]].kind
 
-# %% ../nbs/06_features.ipynb #dc1eac75
+# %% ../nbs/06_features.ipynb #e05ee916
 @dataclass
 class World:
     "A history as detectors see it: T updates, P probes judged at `at`, M features."
-    names:list; views:dict; probe_views:dict   # view -> (T, M) / (P, M)
+    columns:list[str]; names:list              # columns of the dataset; (column, metric) of each feature
+    views:dict; probe_views:dict               # view -> (T, M) / (P, M)
     measured:np.ndarray                        # (T, M) bool: has this feature been measured up to and including t
     low:np.ndarray; high:np.ndarray            # (T, M) expected range, own units
     raw:np.ndarray                             # (T, M) own units
@@ -303,7 +304,7 @@ def walk(
         e.learn(x[t], slots[t], not excluded[t])
     return out, outp, excluded
 
-# %% ../nbs/06_features.ipynb #c3ba5815
+# %% ../nbs/06_features.ipynb #a266a6aa
 def _own_units(y, times, names): # transformed -> own units, in place of time lags again times
     kinds = np.array([kind_of(n) for n in names])
     out = np.array(y)
@@ -332,6 +333,6 @@ def world(
     view = lambda o: {k: squash(o[k]) for k in ("z", "last", "season")}
     edbt = lambda v: np.nan_to_num(v[:, :, pick].reshape(len(v), v.shape[1]*len(pick)))
     show = lambda y, t: _own_units(y, t, names)
-    return World(names, view(out) | {"edbt": edbt(h.values)}, view(outp) | {"edbt": edbt(values)}, np.maximum.accumulate(np.isfinite(x), 0),
+    return World(h.columns, names, view(out) | {"edbt": edbt(h.values)}, view(outp) | {"edbt": edbt(values)}, np.maximum.accumulate(np.isfinite(x), 0),
                  show(out["low"], h.times), show(out["high"], h.times), show(x, h.times),
                  show(outp["low"], h.times[at]), show(outp["high"], h.times[at]), show(px, h.times[at]), excluded)

@@ -91,7 +91,7 @@ def _walk(ups, key, p:Inject, seed, name, start, max_values):
 
 _kept = ("seed", "update", "t", "role", "episode", "day_of_episode", "kind", "family", "column", "columns", "magnitude", "share", "detail", "n_rows")
 
-# %% ../nbs/04a_inject.ipynb #b96835a5
+# %% ../nbs/04a_inject.ipynb #de85cbb7
 def inject(
     name:str,            # dataset
     root:Path|None=None, # default: the project's root
@@ -103,8 +103,8 @@ def inject(
     bar = tqdm(ups, desc=f"inject {name}", unit="update", disable=None)
     for rec, prof, touched in _walk(bar, ds.key, params.inject, params.seed, name, params.backtest.warmup, params.profile.max_values):
         records.append({k: rec.get(k) for k in _kept} | {"every_column": touched is None})
-        light = [replace(c, row_hash=None) for c in prof.columns if touched is None or c.name in touched]
-        profiles.append(Profile(prof.table, light, None)); only.append(None if touched is None else [c.name in touched for c in prof.columns])
+        profiles.append(Profile(prof.table, [replace(c, row_hash=None) for c in prof.columns], None))  # row hashes have served; memory stays flat
+        only.append(None if touched is None else set(touched))
     ids = list(range(len(records)))
     rows = profile_rows(ids, profiles, only, "record") | {"records": record_rows(records)}
     for part, t in rows.items(): write_parquet(to/f"{part}.parquet", t)

@@ -7,7 +7,7 @@ __all__ = ['WORDS', 'ANSWERS', 'load_report', 'how_sure', 'last_healthy', 'what_
            'schema_changes', 'changes', 'picture', 'reason_cards', 'culprits', 'render_report', 'declared', 'strip',
            'run_notebook', 'report', 'judged_values', 'load_index', 'render_index', 'compare']
 
-# %% ../nbs/13a_report.ipynb #451680eb
+# %% ../nbs/13a_report.ipynb #658324db
 import ast, hashlib, json, logging, re, time
 from importlib import import_module
 from pathlib import Path
@@ -18,8 +18,8 @@ from markupsafe import Markup, escape
 
 import dsmon_research
 from .config import DsmonError, UsageError, atomic_write, dataset, find_root, load_params, paths, settings
-from .plots import (METRICS, Picture, alerts_plot, average_precision, compare_plot, css_variables, day, fault_heatmap, history_plot, inline_svg,
-                                  leaderboard_plot, mean_ranks, metric_kind, ranked, reason_plot, rows_plot, say, say_range, shown, take_title, usual)
+from .plots import (METRICS, alerts_plot, average_precision, compare_plot, css_variables, day, fault_heatmap, history_plot, inline_svg,
+                                  leaderboard_plot, mean_ranks, ranked, reason_plot, rows_plot, say, say_range, shown, take_title, usual)
 
 # %% ../nbs/13a_report.ipynb #52fcf217
 def _read(path): # a Parquet file as a frame, None where there is none
@@ -55,7 +55,7 @@ def load_report(
                 alpha=budget.get("alpha") or verdict.get("budget"), version=dsmon_research.__version__, tracking_uri=_local(root, settings(root).tracking_uri),
                 per_month=budget.get("alerts_per_month") or ds.alerts_per_month or params.backtest.alerts_per_month)
 
-# %% ../nbs/13a_report.ipynb #dae9e77f
+# %% ../nbs/13a_report.ipynb #7969321c
 WORDS = dict(healthy="Healthy", unhealthy="Unhealthy", unknown="Cannot judge yet")
 ANSWERS = [("fault", "the data is wrong. It stays out of what counts as normal."),
            ("expected", "the data is right and the world was unusual. Give the day its name under `datasets.{name}.events` in params.yaml."),
@@ -67,6 +67,7 @@ def how_sure(data:dict)->str:
     "How often a healthy update would look like this, against the threshold."
     v, limit = data["verdict"], f"alerts start at once in {_often(1/data['alpha'])}" if data["alpha"] else "no alert threshold is known yet"
     if v["verdict"] != "unknown" and v.get("once_in"):
+        if v["once_in"] < 2: return f"As usual as an update can be; {limit}."
         return f"Among healthy updates, one this unusual is expected once in {_often(v['once_in'])}; {limit}, for at most {data['per_month']:g} false alert{'s' if data['per_month'] != 1 else ''} a month."
     n = v.get("needed") or 0
     return f"The history is too short for the budget of {data['per_month']:g} false alert{'s' if data['per_month'] != 1 else ''} a month: {n:,} more update{'s are' if n != 1 else ' is'} needed." if n else "No earlier update can be compared with this one."
@@ -97,18 +98,19 @@ def when(
     if t == t.normalize(): return f"{day(t.tz_localize(None), True)}"
     return f"{day(t.tz_convert(zone).tz_localize(None), True)} ({zone})"
 
-# %% ../nbs/13a_report.ipynb #e6506c47
+# %% ../nbs/13a_report.ipynb #2997bb1b
 def normal_line(data:dict)->str:
     "What is as usual, in one line."
     h, v = data["history"], data["verdict"]
-    past = h[h["update"] != v["update"]].tail(90); bad = {r.get("column") for r in v.get("reasons") or [] if r.get("column")}
+    past = h[h["update"] != v["update"]].tail(90); why = v.get("reasons") or [] if v["verdict"] == "unhealthy" else []
+    bad = {r["column"] for r in why if r.get("column")}
     parts = []
-    if len(past) and (h["update"] == v["update"]).any() and not any(r["metric"] == "rows" and not r.get("column") for r in v.get("reasons") or []):
+    if len(past) and (h["update"] == v["update"]).any() and not any(r["metric"] == "rows" and not r.get("column") for r in why):
         rows = h.rows[h["update"] == v["update"]].iloc[0]; low, high = usual(past.rows)
         if low <= rows <= high: parts.append(f"{rows:,.0f} rows (usually {say_range(low, high, 'count')})")
-    if data["columns"] is not None:
+    if data["columns"] is not None and v["verdict"] != "unknown":
         now = data["columns"].loc[data["columns"]["update"] == v["update"], "column"]
-        if len(now): parts.append(f"{len(set(now)-bad)} of {len(set(now) | bad)} columns gave no reason")
+        if len(now): parts.append(f"{len(set(now)-bad)} of {len(set(now) | bad)} columns as expected")
     return "; ".join(parts) or "Nothing else is known about this update."
 
 def flagged_days(data:dict)->list[dict]: # newest first
@@ -155,29 +157,29 @@ def picture(
     body = marks[0] if small else Markup("<div class=wide>{}</div><div class=narrow>{}</div>").format(*marks)
     return Markup("<figure><figcaption>{}</figcaption>{}</figure>").format(title, body)
 
-# %% ../nbs/13a_report.ipynb #cffd2360
+# %% ../nbs/13a_report.ipynb #58c14981
 def reason_cards(data:dict)->list[dict]: # text, svg
     "The newest update's reasons, each with a small history where its band is known."
     times = data["history"][["update", "time"]]; out = []
-    for r in (data["verdict"].get("reasons") or [])[:5]:
+    for r in (data["verdict"].get("reasons") or [])[:5 if data["verdict"]["verdict"] == "unhealthy" else 3]:
         b = data["bands"]; column = r.get("column") or None
         same = (b.metric == r["metric"]) & (b.column.eq(column) if column else b.column.isna() | b.column.eq(""))
         band = b[same].merge(times, on="update").sort_values("time", kind="stable")
-        out.append(dict(text=r["text"], svg=picture(reason_plot, band, column, r["metric"], update=data["verdict"]["update"], small=True) if len(band) else ""))
+        out.append(dict(text=r["text"], svg=picture(reason_plot, band, column, r["metric"], update=data["verdict"]["update"], state=data["verdict"]["verdict"], small=True) if len(band) else ""))
     return out
 
 def culprits(data:dict)->dict: # columns: list of (name, guilty); rows: list of lists
     "Ten rows of the update, guilty columns first, then the key."
-    rows = (data["verdict"].get("rows") or [])[:10]
+    rows = (data["verdict"].get("rows") or [])[:10] if data["verdict"]["verdict"] == "unhealthy" else []
     guilty = list(dict.fromkeys(r["column"] for r in data["verdict"].get("reasons") or [] if r.get("column")))
     names = list(dict.fromkeys(n for r in rows for n in r))
     order = [n for n in guilty if n in names]+[n for n in data["key"] if n in names and n not in guilty]
     order = (order+[n for n in names if n not in order])[:14]
     return dict(columns=[(n, n in guilty) for n in order], rows=[[r.get(n) for n in order] for r in rows], more=len(names)-len(order))
 
-# %% ../nbs/13a_report.ipynb #5b1a0f34
+# %% ../nbs/13a_report.ipynb #fff10521
 def _code(text): # `name` -> <code>name</code>, all else escaped
-    parts = shown(text, 600).split("`")
+    parts = shown(text, 1500).split("`")
     return Markup("").join(Markup("<code>{}</code>").format(p) if i % 2 and i < len(parts)-1 else escape(p) for i, p in enumerate(parts))
 
 def _cell(v):
@@ -193,7 +195,7 @@ _env = Environment(loader=DictLoader(_pages), autoescape=True, undefined=StrictU
 _env.filters |= dict(code=_code, cell=_cell, shown=shown, when=when, often=_often, pct=lambda v: say(v, "share"), name=lambda s: str(s).replace("_", " "))
 _env.globals |= dict(interval=_interval, WORDS=WORDS, METRICS=METRICS)
 
-# %% ../nbs/13a_report.ipynb #d11f103f
+# %% ../nbs/13a_report.ipynb #079a1c4b
 _pages["style"] = css_variables()+"""
 :root{color-scheme:light dark;--font:system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue","Noto Sans","Liberation Sans",sans-serif}
 *{box-sizing:border-box}
@@ -214,10 +216,10 @@ h1 svg,.badge svg{flex:none;width:.86em;height:.86em}
 .lead{font-size:clamp(1.15rem,2.6vw,1.5rem);line-height:1.38;margin:.6rem 0 1.2rem;max-width:46rem}
 dl.act{display:grid;grid-template-columns:8.5rem 1fr;gap:.55rem 1rem;margin:0;max-width:52rem}
 dl.act dt,dl.facts dt{font-size:.9rem;padding-top:.08rem}dd{margin:0}dd p:first-child{margin-top:0}
-dd ul{margin:0;padding:0;list-style:none}dd li b{display:inline-block;min-width:5.2rem}
+dd ul{margin:0;padding:0;list-style:none}dd li{display:grid;grid-template-columns:6rem minmax(0,1fr)}.lead code{font-size:.84em}
 """
 
-# %% ../nbs/13a_report.ipynb #bf095515
+# %% ../nbs/13a_report.ipynb #bfa88c26
 _pages["style"] += """
 figure{margin:1.4rem 0 1.8rem}figure svg{display:block;width:100%;height:auto;overflow:visible}
 figcaption{font-weight:650;font-size:1.06rem;line-height:1.35;margin-bottom:.5rem;max-width:44rem;text-wrap:balance}
@@ -229,7 +231,7 @@ figcaption{font-weight:650;font-size:1.06rem;line-height:1.35;margin-bottom:.5re
 table{border-collapse:collapse;font-size:.9rem;line-height:1.4;font-variant-numeric:tabular-nums;min-width:100%}
 th{font-weight:600;color:var(--soft);text-align:left;vertical-align:bottom;border-bottom:1px solid var(--line)}
 td{border-bottom:1px solid var(--rule);vertical-align:top}
-th,td{padding:.38rem 1.1rem .38rem 0}td.n,th.n{text-align:right;white-space:nowrap}td.k{white-space:nowrap}td i{color:var(--soft)}
+th,td{padding:.38rem 1.1rem .38rem 0;overflow-wrap:break-word}th:last-child,td:last-child{padding-right:.2rem}td.n,th.n{text-align:right}td.n{white-space:nowrap}td.k{white-space:nowrap}td i{color:var(--soft)}
 td.t{min-width:14rem}
 .guilty{color:var(--unhealthy)}td.guilty,td.guilty i{color:var(--unhealthy);font-weight:600}
 td small{color:var(--soft);white-space:nowrap}tr.champion td:first-child{color:var(--champion);font-weight:600}
@@ -244,12 +246,12 @@ footer{margin-top:3rem;padding-bottom:3rem;font-size:.88rem}
 @media print{body{font-size:10pt}main,footer{max-width:none;padding:0}figure,tr,.reasons li{break-inside:avoid}h2{break-after:avoid;margin-top:1.6rem}.table{overflow:visible}a{color:inherit}}
 """
 
-# %% ../nbs/13a_report.ipynb #930e4b19
+# %% ../nbs/13a_report.ipynb #5b429548
 _pages["shape"] = """
 <svg viewBox="0 0 24 24" aria-hidden="true" fill="none" stroke-linecap="round" stroke-linejoin="round">
 {% if state == "healthy" %}<circle cx="12" cy="12" r="11" style="fill:var(--state)"/><path d="M7 12.5l3.4 3.4L17.2 9" style="stroke:var(--paper);stroke-width:2.4"/>
-{% elif state == "unhealthy" %}<path d="M12 .9L23.1 12 12 23.1.9 12z" style="fill:var(--state)"/><path d="M12 6.6v6.6M12 17.2v.1" style="stroke:var(--paper);stroke-width:2.4"/>
-{% else %}<circle cx="12" cy="12" r="10.4" style="stroke:var(--state);stroke-width:2;stroke-dasharray:3.6 3.66"/><path d="M9.3 9.5a2.8 2.8 0 1 1 3.9 2.6c-.8.4-1.2.9-1.2 1.8M12 17.2v.1" style="stroke:var(--state);stroke-width:2.2"/>
+{% elif state == "unhealthy" %}<path d="M12 2.6L22.6 21.4H1.4z" style="fill:var(--state);stroke:var(--state);stroke-width:1.6"/><path d="M12 9.2v5.4M12 18.2v.1" style="stroke:var(--paper);stroke-width:2.4"/>
+{% else %}<path d="M12 1.3L22.7 12 12 22.7 1.3 12z" style="stroke:var(--state);stroke-width:2"/><path d="M9.5 9.7a2.6 2.6 0 1 1 3.6 2.4c-.8.4-1.1.8-1.1 1.6M12 16.9v.1" style="stroke:var(--state);stroke-width:2.1"/>
 {% endif %}</svg>
 """
 _pages["page"] = """<!doctype html>
@@ -270,24 +272,24 @@ _pages["page"] = """<!doctype html>
 </html>
 """
 
-# %% ../nbs/13a_report.ipynb #51587019
+# %% ../nbs/13a_report.ipynb #d18314e4
 _pages["verdict"] = """
 <header class="{{ v.verdict }}">
-<p class="kicker"><span>Health of <b>{{ d.dataset|shown }}</b></span><span>update {{ v.update|shown }}{% if at != v.update %}, {{ at }}{% endif %}</span></p>
+<p class="kicker"><span>Health of <b>{{ d.dataset|shown }}</b></span><span>update {{ v["update"]|shown }}{% if not v["update"]|string == (v.time or "")[:10] %}, {{ at }}{% endif %}</span></p>
 <h1>{% set state = v.verdict %}{% include "shape" %}<span>{{ WORDS[v.verdict] }}</span></h1>
 <p class="lead">{{ v.sentence|code }}{% if v.sentence and v.sentence[-1] not in ".!?" %}.{% endif %}</p>
 <dl class="act">
 <dt>How sure</dt><dd>{{ how_sure }}</dd>
 <dt>What to do</dt><dd>{{ what_to_do|code }}</dd>
-{% if v.verdict == "unhealthy" %}<dt>How to answer</dt><dd><ul>{% for word, text in answers %}<li><b>{{ word }}</b> {{ text.format(name=d.dataset)|code }}</li>{% endfor %}</ul></dd>{% endif %}
+{% if v.verdict == "unhealthy" %}<dt>How to answer</dt><dd><ul>{% for word, text in answers %}<li><b>{{ word }}</b><span>{{ text.format(name=d.dataset)|code }}</span></li>{% endfor %}</ul></dd>{% endif %}
 </dl>
 </header>
 """
 _pages["why"] = """
 <section>
-<h2>Why</h2>
+<h2>{{ "Why" if v.verdict == "unhealthy" or not cards else "What is least usual" }}</h2>
 {% if cards %}<ul class="reasons">{% for c in cards %}<li><p>{{ c.text|code }}</p>{{ c.svg }}</li>{% endfor %}</ul>
-<p class="quiet">Grey band: expected from the updates before. Diamond: this update.</p>
+<p class="quiet">Grey band: expected from the updates before. {% if v.verdict != "unhealthy" %}None of this raised an alert.{% else %}Triangle: this update.{% endif %}</p>
 {% elif v.verdict == "unhealthy" %}<p>No single metric stands out: the update is unusual as a whole.</p>
 {% elif v.verdict == "healthy" %}<p>No metric is far from what was expected.</p>
 {% else %}<p>There are no reasons without a verdict.</p>{% endif %}
@@ -300,31 +302,31 @@ _pages["why"] = """
 </section>
 """
 
-# %% ../nbs/13a_report.ipynb #2eeb847d
+# %% ../nbs/13a_report.ipynb #55c86958
 _pages["history"] = """
 <section>
 <h2>History</h2>
 {{ history }}
 {% if days %}<div class="table" tabindex="0" role="region" aria-label="Updates that raised an alert"><table>
 <tr><th>Alert on</th><th>What happened</th><th class="t">First reason</th><th class="n">Once in</th><th class="n">Rows</th></tr>
-{% for x in days[:40] %}<tr><td class="k">{{ x.update|shown }}</td><td>{% if x.event %}{{ x.event|shown(60) }}{% else %}<i>not known</i>{% endif %}</td>
+{% for x in days[:40] %}<tr><td class="k">{{ x["update"]|shown }}</td><td>{% if x.event %}{{ x.event|shown(60) }}{% else %}<i>not known</i>{% endif %}</td>
 <td class="t">{% if x.text %}{{ x.text|code }}{% else %}<i>unusual as a whole</i>{% endif %}</td><td class="n">{{ x.once }}</td><td class="n">{{ "{:,.0f}".format(x.rows) }}</td></tr>
 {% endfor %}</table></div>{% if days|length > 40 %}<p class="quiet">{{ days|length-40 }} earlier alerts are not listed.</p>{% endif %}
-{% else %}<p class="quiet">No update has raised an alert so far.</p>{% endif %}
+{% elif alerts %}<p class="quiet">No update has raised an alert so far.</p>{% endif %}
 {{ alerts }}
 </section>
 """
 
-# %% ../nbs/13a_report.ipynb #7508ebf6
+# %% ../nbs/13a_report.ipynb #bb391c0d
 _pages["monitor"] = """
 <section>
 <h2>How good is this monitor here</h2>
 {% if not m %}<p>Not measured yet: no competition has been run on this dataset. Run <code>dsmon backtest {{ d.dataset }}</code>.</p>
-{% else %}<p class="lead">{{ m.sensitivity.sentence|code if m.sensitivity and m.sensitivity.sentence else "No sensitivity could be measured." }}</p>
+{% else %}<p{% if m.sensitivity.sentence|length < 160 %} class="lead"{% endif %}>{{ m.sensitivity.sentence|code }}</p>
 <p>Measured on {{ m.n_bad|often }} bad updates among {{ m.n_updates|often }}, in {{ m.seeds|length }} histor{{ "y" if m.seeds|length == 1 else "ies" }} of this dataset. The faults were injected: real ones may be easier or harder.</p>
 {{ leaderboard }}
 <div class="table" tabindex="0" role="region" aria-label="Leaderboard"><table>
-<tr><th>Detector</th><th class="n">Caught within budget</th><th class="n">PR area</th><th class="n">ROC area</th><th class="n">False alarms</th><th class="n">Delay (updates)</th><th class="n">Right column first</th></tr>
+<tr><th>Detector</th><th class="n">Caught within budget</th><th class="n">PR area</th><th class="n">ROC area</th><th class="n">False alerts</th><th class="n">Delay (updates)</th><th class="n">Right column first</th></tr>
 {% for r in board %}<tr{% if r.name == m.champion %} class="champion"{% endif %}><td class="k">{{ r.name|shown(24) }}{% if r.name == m.champion %} ★{% endif %}</td>
 {% for k in ("recall_at_budget", "auc_pr", "auc", "realised_fpr") %}<td class="n">{{ r[k]|pct }}{% if interval(r, k) %} <small>{{ interval(r, k) }}</small>{% endif %}</td>
 {% endfor %}<td class="n">{{ "%.1f"|format(r.delay_updates) if r.delay_updates is not none else "–" }}</td><td class="n">{{ r.column_hit_at_1|pct }}</td></tr>
@@ -338,17 +340,17 @@ _pages["data"] = """
 <h2>About the data</h2>
 {{ rows }}
 <dl class="facts"><dt>Source</dt><dd><code>{{ d.source|shown(120) }}</code></dd><dt>Newest update</dt><dd>{{ at }}{% if rhythm %}; {{ rhythm }}{% endif %}</dd><dt>What changed</dt><dd>{{ changes }}</dd>
-<dt>Schema history</dt><dd>{% if d.columns is none %}Not known: run <code>dvc repro</code> to profile the updates.{% elif schema %}{% for s in schema[:12] %}<p>{{ s.update|shown }}: {{ s.text|code }}</p>{% endfor %}{% if schema|length > 12 %}<p>and {{ schema|length-12 }} earlier changes</p>{% endif %}{% else %}No column came, went or changed its type in {{ d.history|length }} updates.{% endif %}</dd></dl>
+<dt>Schema history</dt><dd>{% if d.columns is none %}Not known: run <code>dvc repro</code> to profile the updates.{% elif schema %}{% for s in schema[:12] %}<p>{{ s["update"]|shown }}: {{ s.text|code }}</p>{% endfor %}{% if schema|length > 12 %}<p>and {{ schema|length-12 }} earlier changes</p>{% endif %}{% else %}No column came, went or changed its type in {{ d.history|length }} updates.{% endif %}</dd></dl>
 {% if columns %}<h3>Columns of this update</h3><div class="table" tabindex="0" role="region" aria-label="Columns"><table><tr><th>Column</th><th>Type</th><th class="n">Empty</th></tr>
 {% for c in columns %}<tr><td>{{ c.column|shown }}</td><td>{{ c.type }}</td><td class="n">{{ c.null_share|pct }}</td></tr>{% endfor %}</table></div>{% endif %}
 </section>
 """
 
-# %% ../nbs/13a_report.ipynb #afa57b92
+# %% ../nbs/13a_report.ipynb #636e91d5
 _pages["reproduce"] = """
 <section>
 <h2>Reproduce</h2>
-<pre>dvc repro                      # everything, from the source to this page
+<pre>dvc repro
 dsmon report {{ d.dataset }}
 mlflow ui --backend-store-uri {{ d.tracking_uri }}</pre>
 <dl class="facts">
@@ -356,20 +358,20 @@ mlflow ui --backend-store-uri {{ d.tracking_uri }}</pre>
 {% endfor %}</dl>
 </section>
 """
-_pages["report"] = """{% extends "page" %}{% block title %}[{{ WORDS[v.verdict]|lower }}] {{ d.dataset|shown }} {{ v.update|shown }}{% endblock %}
+_pages["report"] = """{% extends "page" %}{% block title %}[{{ WORDS[v.verdict]|lower }}] {{ d.dataset|shown }} {{ v["update"]|shown }}{% endblock %}
 {% block body %}<main>
 {% include "verdict" %}{% include "why" %}{% include "history" %}{% include "monitor" %}{% include "data" %}{% include "reproduce" %}
 </main>
 <footer><p><a href="../index.html">All datasets</a></p></footer>{% endblock %}
 """
 
-# %% ../nbs/13a_report.ipynb #879aa7fc
+# %% ../nbs/13a_report.ipynb #a58abeda
 def _rhythm(times): # how often updates come
     t = pd.to_datetime(pd.Series(times), utc=True).sort_values().diff().dropna()
     if t.empty: return ""
-    say_step = lambda s: f"{s/86400:.3g} day{'s' if s != 86400 else ''}" if s >= 86400 else f"{s/3600:.3g} h" if s >= 3600 else f"{s/60:.3g} min"
+    say_step = lambda s: f"{s/86400:.3g} day{'s' if s != 86400 else ''}".removeprefix("" if s != 86400 else "1 ") if s >= 86400 else f"{s/3600:.3g} h" if s >= 3600 else f"{s/60:.3g} min"
     step, most = t.median().total_seconds(), t.max().total_seconds()
-    return f"usually every {say_step(step)}, longest pause {say_step(most)}"
+    return f"usually every {say_step(step)}"+(f", longest pause {say_step(most)}" if most > step else "")
 
 def _gaps(detectors): # figures that could not be computed, with the reason
     shown_in_table = ("recall_at_budget", "auc_pr", "auc", "realised_fpr", "delay_updates", "column_hit_at_1")
@@ -384,7 +386,7 @@ def _monitor(m): # the section on how good the monitor is
     return dict(m=m, board=[dict.fromkeys(keys) | d for d in board], gaps=_gaps(rows), leaderboard=picture(leaderboard_plot, rows, metric, m["champion"]),
                 heatmap=picture(fault_heatmap, champion.get("by_fault") or {}, champion["name"]) if champion else "")
 
-# %% ../nbs/13a_report.ipynb #f81e668b
+# %% ../nbs/13a_report.ipynb #fd5ce4b9
 def _facts(data):
     m = data["metrics"] or {}
     return [("Data hash", m.get("data_hash")), ("Configuration hash", m.get("config_hash")), ("Package version", f"dsmon_research {m.get('package_version') or data['version']}"),
@@ -395,13 +397,14 @@ def render_report(
 )->str:        # a whole HTML page
     "The page of one dataset, the same bytes for the same data."
     v, h, c = data["verdict"], data["history"], data["columns"]
-    short = {d["update"]: re.sub(r" \(usually.*", "", d["text"]).replace("`", "") for d in flagged_days(data) if d["text"]}
+    short = {d["update"]: re.sub(r" \([^()]*\)$", "", d["text"]).replace("`", "") for d in flagged_days(data) if d["text"]}
     now = [] if c is None else c[c["update"] == v["update"]].sort_values("position", kind="stable").head(200).to_dict("records")
-    none = h.empty and Markup("<p class=quiet>There is no history yet.</p>")
+    none = Markup("<p class=quiet>There is no history yet.</p>") if h.empty else ""
+    blind = none or ("" if h.p_value.notna().any() else Markup("<p>None of {} update{} could be judged yet.</p>").format(len(h), "" if len(h) == 1 else "s"))
     return _env.get_template("report").render(
         d=data, v=v, style=Markup(_pages["style"]), at=when(v["time"], data["timezone"]) if v.get("time") else v["update"], how_sure=how_sure(data), what_to_do=what_to_do(data),
         answers=ANSWERS, cards=reason_cards(data), culprits=culprits(data), normal=normal_line(data), days=flagged_days(data), changes=changes(data),
-        history=none or picture(history_plot, h, data["alpha"], short), alerts=none or picture(alerts_plot, h, data["per_month"]), rows=none or picture(rows_plot, h),
+        history=blind or picture(history_plot, h, data["alpha"], short), alerts="" if blind else picture(alerts_plot, h, data["per_month"]), rows=none or picture(rows_plot, h),
         schema=[] if c is None else schema_changes(c, h["update"].tolist()), columns=now, rhythm=_rhythm(h.time), facts=_facts(data), **_monitor(data["metrics"]))
 
 # %% ../nbs/13a_report.ipynb #84d5ee13
@@ -425,7 +428,7 @@ def strip(nb):
         c["id"], c.metadata = f"cell-{i:02d}", {k: v for k, v in c.metadata.items() if k == "tags"}
     return nb
 
-# %% ../nbs/13a_report.ipynb #66cb4d95
+# %% ../nbs/13a_report.ipynb #4ed00f07
 def _whole(nb, name): # the end marker: every code cell ran, in order, without an error
     code = [c for c in nb.cells if c.cell_type == "code"]
     if any(c.execution_count is None for c in code) or any(o.output_type == "error" for c in code for o in c.outputs):
@@ -444,7 +447,8 @@ def run_notebook(
         raise UsageError(f"{path.name}: unknown parameter {shown(unknown[0])!r}: it declares {', '.join(known) or 'none'}")
     log, strict = logging.getLogger("papermill"), _Strict()
     log.addHandler(strict)
-    try: out = pm.execute_notebook(nb, None, parameters, cwd=str(cwd), kernel_name="python3", progress_bar=False, execution_timeout=900)
+    try: out = pm.execute_notebook(nb, None, parameters, cwd=str(cwd), kernel_name="python3", language="python", progress_bar=False, execution_timeout=900,
+                                     extra_arguments=["--log-level=ERROR"])
     except pm.PapermillExecutionError as e: raise DsmonError(f"{path.name}, cell {e.exec_count}: {e.ename}: {shown(e.evalue, 300)}") from e
     finally: log.removeHandler(strict)
     if strict.seen: raise UsageError(f"{path.name}: {strict.seen[0]}")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from .config import Params, UsageError, atomic_write, dataset, dump_json, find_root, load_params, paths, settings
 
-# %% ../nbs/13b_stages.ipynb #a423f59a
+# %% ../nbs/13b_stages.ipynb #d93a4b53
 @dataclass(frozen=True)
 class Stage:
     "One step of the pipeline."
@@ -21,13 +21,14 @@ class Stage:
     function:str        # called with (name, root=root)
     needs:tuple = ()    # stages whose outputs it reads
     reads:tuple = ()    # sections of params.yaml
+    notebook:str = ""   # that Papermill runs for it
 
 STAGES = {
     "collect":  Stage("collect", "collect"),
     "profile":  Stage("history", "profile_updates", ("collect",), ("profile",)),
     "inject":   Stage("inject", "inject", ("collect",), ("seed", "profile", "inject", "backtest.warmup")),
-    "backtest": Stage("backtest", "backtest", ("collect", "profile", "inject"), ("seed", "backtest")),
-    "report":   Stage("report", "report", ("profile", "backtest")),
+    "backtest": Stage("backtest", "backtest", ("collect", "profile", "inject"), ("seed", "backtest", "inject.seeds", "inject.prevalence")),
+    "report":   Stage("report", "report", ("profile", "backtest"), ("backtest.alerts_per_month",), "nbs/reports/health.ipynb"),
 }
 
 # %% ../nbs/13b_stages.ipynb #03c0ca10
@@ -81,7 +82,7 @@ def fingerprint(
             h.update(f"{place.name}/{f.relative_to(place).as_posix()}\0{content}\n".encode())
     return h.hexdigest()[:32]
 
-# %% ../nbs/13b_stages.ipynb #09e47207
+# %% ../nbs/13b_stages.ipynb #d61cfa95
 def outputs(
     stage:str, name:str, # stage, dataset
     root:Path|None=None,
@@ -100,6 +101,11 @@ def _listing(ds, root): # what the source offers now, without reading it
     def stamp(f): return f.stat().st_mtime_ns if f.is_file() else None
     return [[u.id, str(u.time), u.origin, u.bytes, stamp(root/u.origin)] for u in updates(ds.source, ds, root)]
 
+def _code(st, root): # the modules it runs on, and the notebook: the project's own copy, else the one beside the package
+    here = Path(importlib.util.find_spec("dsmon_research").origin).parent
+    copies = [f for f in (root/st.notebook, here.parent/st.notebook) if f.is_file()]
+    return [here/f"{m}.py" for m in modules(st.module)]+copies[:1]
+
 def inputs(
     stage:str, name:str, # stage, dataset
     root:Path|None=None,
@@ -107,11 +113,10 @@ def inputs(
     "Fingerprint of the code, parameters and data that a stage would read now."
     root, st = Path(root or find_root()), STAGES[stage]
     params = load_params(root)
-    here = Path(importlib.util.find_spec("dsmon_research").origin).parent
     data = [fingerprint(*outputs(s, name, root)) for s in st.needs]
     if None in data: return None
     return hashlib.sha256(dump_json(dict(
-        code=fingerprint(*(here/f"{m}.py" for m in modules(st.module))), data=data, dataset=dataset(params, name).model_dump(),
+        code=fingerprint(*_code(st, root)), data=data, dataset=dataset(params, name).model_dump(),
         params={k: _read(params, k) for k in st.reads},
         source=_listing(dataset(params, name), root) if stage == "collect" else None)).encode()).hexdigest()[:32]
 

@@ -1,5 +1,4 @@
 """Small, clearly synthetic inputs of the report, in the exact formats of the backtest stage. Nothing here is a measurement."""
-import json, shutil
 from pathlib import Path
 
 import numpy as np, pandas as pd, pyarrow as pa
@@ -108,7 +107,7 @@ def dataset_files(root, name, verdict="unhealthy", n=200, column="passenger_coun
     last = h.iloc[-1]
     doc = dict(dataset=name, update=last["update"], time=last.time.isoformat(), verdict=verdict, p_value=None if np.isnan(last.p_value) else last.p_value, budget=1/30,
                once_in=None if np.isnan(last.p_value) else 1/last.p_value, sentence=words[verdict], reasons=why, rows=sample, needed=12 if verdict == "unknown" else 0)
-    (p.backtest/"verdict.json").write_text(dump_json(doc))
+    p.assess.mkdir(parents=True, exist_ok=True); (p.assess/"verdict.json").write_text(dump_json(doc))
     tables, cols = _profile(h, column)
     write_parquet(p.profile/"tables.parquet", arrow(tables)); write_parquet(p.profile/"columns.parquet", arrow(cols))
     if with_metrics:

@@ -1,5 +1,5 @@
 """Degenerate files and folders: what they are read as, to the cell."""
-import csv, os, shutil, zipfile
+import csv, os, zipfile
 from datetime import datetime, timezone
 
 import numpy as np
@@ -73,10 +73,10 @@ def test_any_text_survives_a_round_trip(tmp_path):
 def test_no_record_is_lost_in_rubbish():
     rng = np.random.default_rng(8)
     for _ in range(1500):
-        raw = b"a,b,c\n"+bytes(rng.choice(list(b'x,;"\n\r '), rng.integers(1, 40)))
-        got = c._read_text(raw, ",;")
+        raw = b"a,b,c\n"+rng.choice(list(b'x,;"\n\r '), rng.integers(1, 40)).astype(np.uint8).tobytes()
+        got = c._read_text(raw, ",")
         data = raw if raw.endswith((b"\n", b"\r")) else raw+b"\n"
-        fits, odd = c._cells(data, got.schema.metadata[b"delimiter"].decode())
+        fits, odd = c._cells(data, ",")
         assert got.num_rows == fits.num_rows+len(odd)-1
         assert len(odd) <= int(got.schema.metadata[b"bad_lines"]) <= len(odd)+1
 
@@ -118,14 +118,13 @@ def project(tmp_path):
 def put(project, **files):
     for name, raw in files.items(): (project/"in"/name).write_bytes(raw)
 
-HOSTILE = ["..csv", "a\nb.csv", "é"*110+".csv", "%2e%2e.csv", "[x]*?.csv", "-rf ~;$(id).csv", "<script>.csv", "CON.csv", "x"*250+".csv", " .csv"]
+HOSTILE = ["a\nb.csv", "é"*110+".csv", "%2e%2e.csv", "[x]*?.csv", "-rf ~;$(id).csv", "<script>.csv", "CON.csv", "x"*250+".csv", " .csv"]
 
 def test_hostile_names_stay_inside(project):
-    names = [n for n in HOSTILE if n[0] != "."]
-    for name in [*names, os.fsdecode(b"caf\xe9.csv")]: (project/"in"/name).write_bytes(b"a\n1\n")
+    for name in [*HOSTILE, os.fsdecode(b"caf\xe9.csv")]: (project/"in"/name).write_bytes(b"a\n1\n")
     out = c.collect("d", project)
     back = c.load_updates("d", project)
-    assert {u.id for u in back} == {n[:-4] for n in names} | {"caf\\xe9"}
+    assert {u.id for u in back} == {n[:-4] for n in HOSTILE} | {"caf\\xe9"}
     assert all(u.read().to_pydict() == {"a": ["1"]} for u in back)
     assert len(list(out.iterdir())) == len(back)+1 and [p.name for p in out.parent.iterdir()] == ["updates"]
 
@@ -141,18 +140,16 @@ def test_links(tmp_path):
     (tmp_path/"in"/"b.csv").symlink_to(tmp_path/"nowhere")
     with pytest.raises(SourceError, match="broken link"): c.updates(f"files:{tmp_path}/in/*.csv")
 
-@pytest.mark.parametrize("names,want", [
-    (["d_20130210.csv", "d_2013-02-09.csv", "d_2013_02_08.csv"], [datetime(2013, 2, 8), datetime(2013, 2, 9), datetime(2013, 2, 10)]),
-    (["20130208T1830.csv", "20130208T0615.csv"], [datetime(2013, 2, 8, 6, 15), datetime(2013, 2, 8, 18, 30)]),
-    (["p10.csv", "p2.csv", "p1.csv"], [datetime(1970, 1, 1), datetime(1970, 1, 2), datetime(1970, 1, 3)]),
-    (["2013-02-08.csv", "readme.csv"], [datetime(1970, 1, 1), datetime(1970, 1, 2)]),
-    (["2013-02-08_2.csv", "2013-02-08_10.csv"], [datetime(2013, 2, 8)]*2),
-])
-def test_times_and_order(project, names, want):
-    put(project, **{n: b"a\n1\n" for n in names})
-    got = list(c.updates("files:in", root=project))
-    assert [u.time for u in got] == [t.replace(tzinfo=timezone.utc) for t in want]
-    if len(names) == 3 or names[0] > names[1]: assert [u.id for u in got] == [n[:-4] for n in (names if "_2." in names[0] else reversed(names))]
+@pytest.mark.parametrize("want", [
+    {"d_2013_02_08": "2013-02-08", "d_2013-02-09": "2013-02-09", "d_20130210": "2013-02-10"},
+    {"20130208T0615": "2013-02-08T06:15", "20130208T1830": "2013-02-08T18:30"},
+    {"2013-02-08_2": "2013-02-08", "2013-02-08_10": "2013-02-08"},
+    {"p1": "1970-01-01", "p2": "1970-01-02", "p10": "1970-01-03"},
+    {"2013-02-08": "1970-01-01", "readme": "1970-01-02"},
+], ids=lambda w: next(iter(w)))
+def test_times_and_order(project, want):
+    put(project, **{f"{n}.csv": b"a\n1\n" for n in reversed(want)})
+    assert [(u.id, u.time) for u in c.updates("files:in", root=project)] == [(n, datetime.fromisoformat(t).replace(tzinfo=timezone.utc)) for n, t in want.items()]
 
 @pytest.mark.parametrize("uri,error,why", [
     ("files:", UsageError, "write files:"), ("ftp:x", UsageError, "scheme 'ftp'"), ("in/*.csv", UsageError, "without a scheme"), ("example:x", UsageError, "flights and weather"),

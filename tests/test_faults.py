@@ -27,7 +27,7 @@ TYPES = {
     "text": (pa.string(), words), "code": (pa.string(), st.sampled_from(["EWR", "JFK", "LGA"])), "large": (pa.large_string(), words), "view": (pa.string_view(), words),
     "dictionary": (pa.dictionary(pa.int8(), pa.string()), st.sampled_from(["a", "B", "é"])),
     "numeric_text": (pa.string(), numeric_text), "iso_text": (pa.string(), iso), "date_text": (pa.string(), st.dates().map(str)),
-    "bool": (pa.bool_(), st.booleans()), "date": (pa.date32(), st.dates()), "date64": (pa.date64(), st.dates()),
+    "bytes": (pa.binary_view(), st.binary(max_size=4)), "half": (pa.float16(), st.integers(-9, 9).map(float)), "bool": (pa.bool_(), st.booleans()), "date": (pa.date32(), st.dates()), "date64": (pa.date64(), st.dates()),
     "time": (pa.timestamp("us", "UTC"), st.datetimes().map(lambda d: d.replace(tzinfo=dt.timezone.utc))), "ns": (pa.timestamp("ns"), st.datetimes(dt.datetime(1800, 1, 1), dt.datetime(2200, 1, 1))),
     "second": (pa.timestamp("s"), st.datetimes(dt.datetime(1800, 1, 1), dt.datetime(2200, 1, 1)).map(lambda d: d.replace(microsecond=0))),
     "binary": (pa.binary(), st.binary(max_size=4)), "clock": (pa.time32("s"), st.times().map(lambda t: t.replace(microsecond=0))), "null": (pa.null(), st.none()),
@@ -41,9 +41,9 @@ def columns(draw_, n, types=tuple(TYPES)):
     return pa.array(draw_(st.lists(st.none() | values, min_size=n, max_size=n)), typ)
 
 @st.composite
-def tables(draw_, types=tuple(TYPES), max_rows=25):
+def tables(draw_, types=tuple(TYPES), max_rows=12):
     n = draw_(st.integers(0, max_rows))
-    cols = draw_(st.lists(columns(n, types), min_size=1, max_size=4))
+    cols = draw_(st.lists(columns(n, types), min_size=1, max_size=3))
     cols += draw_(st.sampled_from([[], cols[:1]]))
     names = [f"c{i}" for i in range(len(cols))]
     if draw_(st.booleans()) and len(names) > 1: names[-1] = names[0]
@@ -68,14 +68,14 @@ def differs(before, after):
 
 def check(table, kind, magnitude, seed, previous=None, column=None):
     "Apply; check all that holds for every kind; None if it cannot apply."
-    print_before = fingerprint(table)
+    was = fingerprint(table)
     try: got = apply_fault(table, kind, magnitude, np.random.default_rng(seed), column, previous)
     except CannotApply:
-        assert fingerprint(table) == print_before
+        assert fingerprint(table) == was
         return None
     again = apply_fault(table, kind, magnitude, np.random.default_rng(seed), column, previous)
     got.table.validate(full=True)
-    assert fingerprint(table) == print_before
+    assert fingerprint(table) == was
     assert fingerprint(again.table) == fingerprint(got.table) and again.record == got.record and np.array_equal(again.mask, got.mask)
     assert got.mask.dtype == bool and got.mask.shape == (got.table.num_rows, got.table.num_columns)
     r, n = got.record, table.num_rows
@@ -92,15 +92,15 @@ def check(table, kind, magnitude, seed, previous=None, column=None):
     if KINDS[kind].scope == "rows":
         keep = [i for i in range(n) if i not in set(got.rows_removed)]
         assert r["rows_removed"] + r["rows_added"] == r["rows_touched"] and got.mask.all(1).sum() == got.mask.any(1).sum() == r["rows_added"]
-        assert got.table.filter(pa.array(~got.mask.any(1))).num_rows == len(keep)
-        assert cells(got.table.filter(pa.array(~got.mask.any(1)))) == cells(table.take(pa.array(keep, pa.int64())))
+        kept, source = np.flatnonzero(~got.mask.any(1)), cells(table)
+        assert [[c[i] for i in kept] for c in cells(got.table)] == [[c[i] for i in keep] for c in source]
         if kind != "lost_partition": assert r["rows_touched"] == asked
     if kind in KEEPS_TYPE: assert all(a == b or pa.types.is_dictionary(a) for a, b in zip(table.schema.types, got.table.schema.types))
     if kind in KEEPS_NULLS:
         for a, b in zip(table.columns, got.table.columns): assert a.is_null().equals(b.is_null())
     return got
 
-quick = settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+quick = settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 shares = st.sampled_from([.01, .05, .2, .5, 1.])
 
 @pytest.mark.parametrize("kind", KINDS)
