@@ -60,8 +60,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                     'dsmon_research/calibrate.py'),
                                           'dsmon_research.calibrate.Calibration.__init__': ( 'calibrate.html#calibration.__init__',
                                                                                              'dsmon_research/calibrate.py'),
-                                          'dsmon_research.calibrate.Calibration.judge': ( 'calibrate.html#calibration.judge',
-                                                                                          'dsmon_research/calibrate.py'),
                                           'dsmon_research.calibrate.Calibration.step': ( 'calibrate.html#calibration.step',
                                                                                          'dsmon_research/calibrate.py'),
                                           'dsmon_research.calibrate.alpha_of': ('calibrate.html#alpha_of', 'dsmon_research/calibrate.py'),

@@ -107,10 +107,10 @@ def train(
         elif (waited := waited + 1) == 3: break
     return weights
 
-# %% ../nbs/07a_autoencoder.ipynb #1817ce95
+# %% ../nbs/07a_autoencoder.ipynb #1161149c
 class Autoencoder(Detector):
     "Relative reconstruction error of a denoising autoencoder."
-    refit_every = 28
+    refit_every, refit_growth = 28, 1.3
     _min_rows = 5
     def __init__(self, epochs=300, rate=.01, drop=.1, floor=.25, random_state=0):
         self.epochs, self.rate, self.drop, self.floor, self.random_state = epochs, rate, drop, floor, random_state

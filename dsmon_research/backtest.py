@@ -6,7 +6,7 @@
 __all__ = ['ranking_figures', 'block_weights', 'figures', 'load_injected', 'build_world', 'season_of', 'budget', 'score_table',
            'detector_result', 'sensitivity', 'data_hash', 'backtest']
 
-# %% ../nbs/09_backtest.ipynb #e871ac40
+# %% ../nbs/09_backtest.ipynb #e90bea38
 import hashlib, os
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +24,7 @@ from .features import World, world
 from .history import History, find_season, load_history, sketch_rows, updates_per_month
 from .judge import Truth, unknown, walk_detector, walk_ensemble
 from .profile import COLUMN_METRICS, TABLE_METRICS
+from .result import write_metrics
 
 # %% ../nbs/09_backtest.ipynb #337d8073
 def ranking_figures(
@@ -85,7 +86,7 @@ def figures(
     value = {k: float(v[0]) if np.isfinite(v[0]) else None for k, v in all_.items()}
     return value, {k: _interval(v[1:]) for k, v in all_.items() if k not in ("precision_at_budget", "recall_at_5pct", "alarms_per_100")}
 
-# %% ../nbs/09_backtest.ipynb #a937bf03
+# %% ../nbs/09_backtest.ipynb #c3f586e2
 def load_injected(
     name:str,
     root:Path|None=None,
@@ -112,6 +113,7 @@ def _variants(h:History, inj, which): # profiles of the records `which` (sorted)
     for i, k, s in zip(at[0], rows, sketch_rows(inj["sketches"].take(pa.array(rows, pa.int64())))): sketches[i][names[k]] = s
     return table, values, sketches, t
 
+# %% ../nbs/09_backtest.ipynb #2c088f11
 def build_world(
     h:History,         # the clean history
     inj:dict|None,     # as `load_injected`; None or seed -1: the real history
@@ -200,7 +202,7 @@ def _delays(s, records): # days until the first alarm of each episode; None wher
         if alarm and (first[k] is None or r["day_of_episode"]-1 < first[k]): first[k] = r["day_of_episode"]-1
     return list(first.values())
 
-# %% ../nbs/09_backtest.ipynb #9d22bdbc
+# %% ../nbs/09_backtest.ipynb #9a1c57df
 def _by_fault(s, records, alpha, clean): # kind -> figures; s: rows with a verdict
     out = {}
     kind, size = (np.array([records[r][k] if r >= 0 else None for r in s["record"]], object) for k in ("kind", "magnitude"))
@@ -215,7 +217,7 @@ def _by_fault(s, records, alpha, clean): # kind -> figures; s: rows with a verdi
 
 def _hits(runs, name, records, columns): # share of bad updates whose touched column is first, or among the first three, by contribution
     col, got = {c: i for i, c in enumerate(columns)}, []
-    for _, walks, truth, record, probes, _ in runs:
+    for _, walks, _, record, probes, _ in runs:
         k = walks.get(name)
         if k is None or k.column is None: continue
         for rec, contribution, score in [(r, k.column[t], k.score[t]) for t, r in enumerate(record)]+list(zip(probes, k.probe_column, k.probe_score)):
@@ -244,7 +246,7 @@ def detector_result(name, scores, records, runs, columns, alpha, params)->dict:
     out["reasons"] = {k: _why[why.get(k, "one_class" if judged.any() else "no_verdict")] for k, v in out.items() if v is None and k not in ("fit_s", "score_s")}
     return out
 
-# %% ../nbs/09_backtest.ipynb #7055343b
+# %% ../nbs/09_backtest.ipynb #ef394f40
 def sensitivity(
     champion:dict,   # the champion's line of the leaderboard
     alerts_per_month:float,
@@ -259,12 +261,12 @@ def sensitivity(
         (small if good else blind).append((good[0] if good else at[-1][2], kind))
     name = lambda k: k.replace("_", " ")
     words = lambda m, k: name(k)+(f" from {100*m:.3g} % of rows" if len(champion["by_fault"][k]["by_magnitude"]) > 1 else "")
-    budget_ = f"{alerts_per_month:g} false alarm{'s' if alerts_per_month != 1 else ''} a month"
+    budget_ = f"{alerts_per_month:g} false alert{'s' if alerts_per_month != 1 else ''} a month"
     caught = f"Caught nine times in ten: {', '.join(words(m, k) for m, k in sorted(small))}." if small else "No kind of fault is caught nine times in ten at any tested size."
     missed = f" Not reliably caught at any tested size: {', '.join(f'{name(k)} ({r:.0%} at the largest)' for r, k in sorted(blind))}." if blind else ""
     return dict(sentence=f"At {budget_}: {caught[0].lower()+caught[1:]}{missed}" if cells else f"At {budget_}: nothing can be said yet, no fault was judged.", cells=cells)
 
-# %% ../nbs/09_backtest.ipynb #c565dfb5
+# %% ../nbs/09_backtest.ipynb #053201a0
 def _history_table(h, runs, champion, ds, alpha)->pa.Table:
     from zoneinfo import ZoneInfo
     from datetime import timezone
@@ -272,15 +274,15 @@ def _history_table(h, runs, champion, ds, alpha)->pa.Table:
     nan = np.full(len(h), np.nan)
     score, p = (k.score, k.p) if k else (nan, nan)
     utc = [t.astype(object).replace(tzinfo=timezone.utc) for t in h.times.astype("datetime64[s]")]
-    days = [({str(t.date()), str(t.astimezone(ZoneInfo(ds.timezone)).date())}, u) for t, u in zip(utc, h.ids)]
-    event = [next((v for d, v in ds.events.items() if d in on or d == u), None) for on, u in days]
+    day = lambda t: str((t if t.hour == t.minute == t.second == 0 else t.astimezone(ZoneInfo(ds.timezone))).date())  # midnight UTC is a date, not a time
+    event = [ds.events.get(day(t)) for t in utc]
     return pa.table(dict(update=h.ids, time=pa.array(h.times, pa.timestamp("s", "UTC")), rows=h.metric(None, "rows").astype(np.int64), score=pa.array(score, from_pandas=True),
                          p_value=pa.array(p, from_pandas=True), alarm=pa.array(p <= alpha, mask=np.isnan(p)), event=pa.array(event, pa.string())))
 
 def _reason_rows(h, runs, inj, champion, alpha)->pa.Table:
     "Reasons of the real history's alarms and newest update, and of one caught example per kind of fault."
     out = []
-    for seed, walks, truth, record, probes, w in runs:
+    for seed, walks, truth, _, probes, w in runs:
         k = walks.get(champion)
         if w is None or k is None: continue
         if seed < 0:
@@ -306,7 +308,7 @@ def _bands(h, runs, why)->pa.Table:
     empty = pa.schema([("update", pa.string()), ("column", pa.string()), ("metric", pa.string()), ("value", pa.float64()), ("low", pa.float64()), ("high", pa.float64())]).empty_table()
     return pa.concat_tables([empty, *out])
 
-# %% ../nbs/09_backtest.ipynb #5979f6a5
+# %% ../nbs/09_backtest.ipynb #e11acede
 def _run_all(name, root, seeds, models):
     from concurrent.futures import ProcessPoolExecutor, as_completed
     from multiprocessing import get_context
@@ -327,7 +329,6 @@ def backtest(
     root:Path|None=None, # default: the project's root
 )->dict:                 # the result in the fixed format, with durations
     "Stage `backtest`: walk all detectors through all worlds, write scores, reasons, metrics and models."
-    from dsmon_research.track import write_metrics
     params = load_params(root)
     ds, p, to = dataset(params, name), params.backtest, paths(name, root).backtest
     for n in p.detectors: make_detector(n)

@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['alpha_of', 'conformal', 'tail', 'p_values', 'updates_needed', 'once_in', 'Calibration']
 
-# %% ../nbs/08_calibrate.ipynb #d33508fd
+# %% ../nbs/08_calibrate.ipynb #81d96fea
 import numpy as np
 
-from .config import NotEnoughHistory, UsageError
+from .config import UsageError
 
 # %% ../nbs/08_calibrate.ipynb #fe3aac8a
 def alpha_of(
@@ -67,18 +67,15 @@ def once_in(
     "A healthy update looks this strange once in so many updates."
     return None if p is None or not np.isfinite(p) else int(min(max(round(1/p), 1), 1_000_000))
 
-# %% ../nbs/08_calibrate.ipynb #72c8bdf4
+# %% ../nbs/08_calibrate.ipynb #27df8716
 class Calibration:
-    "Past scores of one detector: `judge` a score, then `learn` it, unless its alarm was confirmed as a fault."
-    def __init__(self, alpha:float, least:int=20): self.alpha, self.least, self.past = alpha, least, []
-
-    def judge(self, scores:np.ndarray)->np.ndarray:
-        "p-values (k,); NaN below `least` past scores."
-        return p_values(self.past, scores, self.least)
+    "Past scores of one detector: `step` judges a score, then remembers it, unless its alarm was confirmed as a fault."
+    def __init__(self, alpha:float, least:int=20, patience:int=7): self.alpha, self.least, self.patience, self.past, self.open = alpha, least, patience, [], []
 
     def step(self, score:float, others:np.ndarray, bad:bool=False)->tuple[float, np.ndarray, bool]:
-        "Judge one update and the variants beside it, learn the update; returns its p, theirs, and whether its alarm was confirmed."
-        *beside, p = self.judge(np.append(others, score))
-        confirmed = bool(bad and p <= self.alpha)
-        if not confirmed: self.past.append(float(score))
-        return p, np.array(beside), confirmed
+        "Judge one update and the variants beside it; returns its p, theirs, and whether its alarm was confirmed."
+        *beside, p = p_values(self.past, np.append(others, score), self.least)
+        alarm = p <= self.alpha
+        if not (alarm and bad): self.open.append(float(score))
+        if not alarm or len(self.open) > self.patience: self.past, self.open = self.past+self.open, []
+        return p, np.array(beside), bool(alarm and bad)

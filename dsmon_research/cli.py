@@ -171,12 +171,12 @@ def do_stage(a)->Done:
     where = [str(p.relative_to(root)) for p in outputs(a.stage, a.name, root)]
     return Done(dict(stage=a.stage, dataset=a.name, outputs=where), f"{a.stage} {a.name}: {', '.join(where)} in {time.monotonic()-begin:.1f} s")
 
-# %% ../nbs/14_cli.ipynb #026ee8a7
+# %% ../nbs/14_cli.ipynb #c099d794
 def _fresh(name, *goals): # root and parameters, with these stages up to date
-    from dsmon_research.stages import freshen
+    from dsmon_research.stages import freshen, upstream
     root = find_root()
     params = load_params(root); dataset(params, name)
-    if "backtest" in goals: _check_detectors(params)
+    if "backtest" in upstream(*goals): _check_detectors(params)
     ran = freshen(name, *goals, root=root, say=lambda stage: _say(f"{stage} {name} …"))
     if "backtest" in ran: _track(name, root)
     return root
@@ -191,7 +191,7 @@ def do_backtest(a)->Done:
 def do_report(a)->Done:
     "`dsmon report NAME`: the health report."
     from dsmon_research.stages import outputs
-    root = _fresh(a.name, "backtest", "report")
+    root = _fresh(a.name, "report")
     page = outputs("report", a.name, root)[0]/"index.html"
     return Done(dict(dataset=a.name, report=str(page)), str(page))
 
@@ -233,7 +233,7 @@ def do_sync(a)->Done:
     lines = [f"{name}: {len(new)} new run{'s' if len(new) != 1 else ''} in MLflow" for name, new in got.items()]
     return Done(dict(new=got), "\n".join(lines) or "metrics/ is empty: run `dsmon backtest NAME` first")
 
-# %% ../nbs/14_cli.ipynb #3d88b770
+# %% ../nbs/14_cli.ipynb #076c404b
 class _Parser(argparse.ArgumentParser):
     def error(self, message): raise UsageError(f"{message} (see `{self.prog} --help`)")
 
@@ -269,7 +269,7 @@ def _dataset_verbs(verb):
     v.add_argument("name", metavar="NAME"); v.add_argument("--update", metavar="ID", help="judge this one instead")
     verb("report", do_report, "write the health report").add_argument("name", metavar="NAME")
     v = verb("stage", do_stage, "run one stage of the pipeline, as DVC does")
-    v.add_argument("stage", metavar="STAGE", help="collect, profile, inject, backtest, report; or compare, without NAME")
+    v.add_argument("stage", metavar="STAGE", help="collect, profile, inject, backtest, assess, report; or compare, without NAME")
     v.add_argument("name", nargs="?", metavar="NAME")
     verb("mlflow-sync", do_sync, "bring MLflow up to date with metrics/")
 

@@ -159,7 +159,7 @@ def read_yaml(
     if not isinstance(got, dict): raise UsageError(f"{path.name}: must be a mapping with the sections inject, backtest and datasets")
     return got
 
-# %% ../nbs/00_config.ipynb #4902d2dd
+# %% ../nbs/00_config.ipynb #f8f36ed4
 def load_params(
     root:Path|None=None, # default: `find_root()`
 )->Params:
@@ -168,7 +168,7 @@ def load_params(
     for name, block in (got.get("datasets") or {}).items():
         check_name(name)
         if isinstance(block, dict) and isinstance(block.get("events"), dict):
-            block["events"] = {str(k): v for k, v in block["events"].items()}
+            if odd := [k for k in block["events"] if not isinstance(k, str)]: raise UsageError(f'params.yaml, datasets.{name}.events: write the date {odd[0]} in quotes: "{odd[0]}": ...')
     try: return Params.model_validate(got)
     except ValidationError as e:
         first = e.errors()[0]

@@ -7,10 +7,11 @@ __all__ = ['RELATIVE_METRICS', 'ALL_METRICS', 'KINDS', 'LEVEL', 'SEASON', 'LAST'
            'Vocabulary', 'vocabulary', 'novel_share', 'distribution_shift', 'relative_metrics', 'Expectation', 'stamps',
            'matrix', 'feature_names', 'kind_of', 'World', 'squash', 'overall', 'walk', 'world']
 
-# %% ../nbs/06_features.ipynb #decb5dd1
+# %% ../nbs/06_features.ipynb #f756842a
 from dataclasses import dataclass
 
 import numpy as np
+from fastcore.basics import patch
 
 from .history import History, season_slot
 from .profile import COLUMN_METRICS, TABLE_METRICS, Metric
@@ -121,7 +122,7 @@ def relative_metrics(
         outp[now, 1], outp[now, 2] = distribution_shift(dense, past[at[now]], extra)
     return out, outp
 
-# %% ../nbs/06_features.ipynb #f0e46f0c
+# %% ../nbs/06_features.ipynb #f680a180
 LEVEL, SEASON, LAST, STEP = range(4)
 
 class Expectation:
@@ -149,33 +150,37 @@ class Expectation:
         r = rows[None]-p[:, None]
         return np.concatenate([r, (r[SEASON]-self.last_seasonal)[None]])
 
-    def judge(self, rows:np.ndarray, floor:np.ndarray, slot:int)->dict:
-        "Residuals in units of their scale: `z`, `last`, `season` (k, m), and `low`, `high` of the expected range."
-        r = self.residuals_of(rows, slot)
-        z, scale = _standardise(r, self.centre[:, None], np.maximum(self.scale[:, None], floor))
-        best = np.argmin(np.where(np.isfinite(scale) & np.isfinite(r), scale, np.inf)[:3], 0)
-        partner = np.where(best == SEASON, STEP, LAST)
-        pick = lambda a, i: np.take_along_axis(a, i[None], 0)[0]
-        zb, zp = pick(z, best), pick(z, partner)
-        out = np.where(np.abs(zp) < np.abs(zb), zp, zb)
-        middle = rows-pick(r, best)+pick(np.broadcast_to(self.centre[:, None], r.shape), best)
-        width = 3*pick(scale, best)
-        seasonal = np.where(np.isfinite(r[SEASON]), z[SEASON], z[LEVEL])
-        return dict(z=out, last=z[LAST], season=seasonal, low=middle-width, high=middle+width)
+# %% ../nbs/06_features.ipynb #e858c606
+@patch
+def judge(self:Expectation, rows:np.ndarray, floor:np.ndarray, slot:int)->dict:
+    "Residuals in units of their scale: `z`, `last`, `season` (k, m), and `low`, `high` of the expected range."
+    r = self.residuals_of(rows, slot)
+    z, scale = _standardise(r, self.centre[:, None], np.maximum(self.scale[:, None], floor))
+    best = np.argmin(np.where(np.isfinite(scale) & np.isfinite(r), scale, np.inf)[:3], 0)
+    partner = np.where(best == SEASON, STEP, LAST)
+    pick = lambda a, i: np.take_along_axis(a, i[None], 0)[0]
+    zb, zp = pick(z, best), pick(z, partner)
+    out = np.where(np.abs(zp) < np.abs(zb), zp, zb)
+    middle = rows-pick(r, best)+pick(np.broadcast_to(self.centre[:, None], r.shape), best)
+    width = 3*pick(scale, best)
+    seasonal = np.where(np.isfinite(r[SEASON]), z[SEASON], z[LEVEL])
+    return dict(z=out, last=z[LAST], season=seasonal, low=middle-width, high=middle+width)
 
-    def learn(self, row:np.ndarray, slot:int, healthy:bool=True):
-        "Take one update into the past. An unhealthy one counts as noise that happens, but leaves level, season and last value as they were."
-        r = self.residuals_of(row[None], slot)[:, 0]
-        self.residuals[:, :, self.seen%self.residuals.shape[2]] = r
-        self.seen += 1
-        self.centre, self.scale = _robust(self.residuals)
-        if not healthy: return
-        self.recent[:, self.n%self.recent.shape[1]] = row
-        if slot >= 0:
-            ring = self.slots.setdefault(slot, np.full((len(row), 8), np.nan))
-            ring[:, :-1], ring[:, -1] = ring[:, 1:].copy(), row
-        known = np.isfinite(row)
-        self.last[known], self.last_seasonal[known], self.n = row[known], r[SEASON][known], self.n+1
+
+@patch
+def learn(self:Expectation, row:np.ndarray, slot:int, healthy:bool=True):
+    "Take one update into the past. An unhealthy one counts as noise that happens, but leaves level, season and last value as they were."
+    r = self.residuals_of(row[None], slot)[:, 0]
+    self.residuals[:, :, self.seen%self.residuals.shape[2]] = r
+    self.seen += 1
+    self.centre, self.scale = _robust(self.residuals)
+    if not healthy: return
+    self.recent[:, self.n%self.recent.shape[1]] = row
+    if slot >= 0:
+        ring = self.slots.setdefault(slot, np.full((len(row), 8), np.nan))
+        ring[:, :-1], ring[:, -1] = ring[:, 1:].copy(), row
+    known = np.isfinite(row)
+    self.last[known], self.last_seasonal[known], self.n = row[known], r[SEASON][known], self.n+1
 
 # %% ../nbs/06_features.ipynb #0700aafc
 def _nanmedian(a): # along the last axis; NaN where nothing is known
@@ -215,7 +220,7 @@ def stamps(
     spelt = [np.logical_and.accumulate(constant & (number == p[:, None]), 0) for p in parts]
     return _earlier(np.maximum.accumulate(changed, 0) | np.logical_or.reduce(spelt))
 
-# %% ../nbs/06_features.ipynb #6f8e50a5
+# %% ../nbs/06_features.ipynb #519d8035
 EDBT = ("null_share", "distinct", "top_share", "min", "max", "mean", "std", "peculiarity")
 _K = list(ALL_METRICS)
 
@@ -226,6 +231,7 @@ def _floors(table, values): # (n, 1+...) sampling noise in transformed units
     share, fixed = .5/np.sqrt(filled), {"extreme": .1, "score": .02, "time": .02}
     noise = {"share": share, "count": np.maximum(.01, .5/(1+np.nan_to_num(values[:, :, _K.index("distinct")]))), "number": std/np.sqrt(filled)+1e-9*np.abs(np.nan_to_num(values[:, :, _K.index("mean")]))+1e-12}
     cols = np.stack([noise[k] if k in noise else np.full(filled.shape, fixed[k]) for k in KINDS[1]], -1)
+    cols[:, :, np.isin(_K, ("null_share", "empty_share", "top_share"))] = (.5/np.sqrt(rows))[:, :, None]  # shares of all rows, not of the filled ones
     tab = np.stack([.5/np.sqrt(rows[:, 0]) if k == "share" else np.full(len(rows), .01) for k in KINDS[0]], -1)
     return np.hstack([tab, cols.reshape(len(rows), cols.shape[1]*cols.shape[2])])
 

@@ -6,7 +6,7 @@
 __all__ = ['History', 'sketch_rows', 'history_from_rows', 'find_season', 'updates_per_month', 'season_slot', 'profile_updates',
            'profile_update', 'load_history']
 
-# %% ../nbs/03a_history.ipynb #53f81bbd
+# %% ../nbs/03a_history.ipynb #2322e38c
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .collect import load_updates, updates
+from .collect import load_updates
 from .config import UsageError, dataset, load_params, paths, write_parquet
 from .profile import COLUMN_METRICS, TABLE_METRICS, Sketch, profile_rows, profile_table
 

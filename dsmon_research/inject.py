@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['schedule', 'Variant', 'variant', 'inject', 'record_rows']
 
-# %% ../nbs/04a_inject.ipynb #2049d83c
+# %% ../nbs/04a_inject.ipynb #113118e2
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from .collect import load_updates, updates
+from .collect import load_updates
 from .config import Inject, dataset, load_params, paths, rng, write_parquet
 from .faults import CannotApply, apply_fault, draw
 from .history import profile_update

@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['Truth', 'unknown', 'Walk', 'blocks', 'walk_detector', 'walk_ensemble']
 
-# %% ../nbs/08b_judge.ipynb #90193123
+# %% ../nbs/08b_judge.ipynb #7e579a39
 import time
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from .calibrate import Calibration
-from .config import NotEnoughHistory, rng
+from .config import NotEnoughHistory
 from .detectors import make_detector
 from .ensemble import combine
 from .features import ALL_METRICS, World
@@ -134,10 +134,10 @@ def _decide(out, truth, cal, confirmed, a, b, least): # p-values of updates a to
         out.hint[t], out.probe_hint[beside], confirmed[t] = cal.step(out.score[t], out.probe_score[beside], truth.bad[t] and enough)
         if enough: out.p[t], out.probe_p[beside] = out.hint[t], out.probe_hint[beside]
 
-# %% ../nbs/08b_judge.ipynb #e54453ec
+# %% ../nbs/08b_judge.ipynb #59dfdb4c
 def walk_ensemble(
     members:list[Walk], truth:Truth, alpha:float, w:World,
-    least:int=20, how:str="cauchy",
+    least:int=20, how:str="fisher",
 )->Walk:
     "The members' p-values, combined and calibrated on their own past."
     out, cal, confirmed = _empty("ensemble", truth), Calibration(alpha, 5), np.zeros(len(truth.bad), bool)

@@ -21,7 +21,7 @@ from .config import DsmonError, UsageError, atomic_write, dataset, find_root, lo
 from .plots import (METRICS, alerts_plot, average_precision, compare_plot, css_variables, day, fault_heatmap, history_plot, inline_svg,
                                   leaderboard_plot, mean_ranks, ranked, reason_plot, rows_plot, say, say_range, shown, take_title, usual)
 
-# %% ../nbs/13a_report.ipynb #52fcf217
+# %% ../nbs/13a_report.ipynb #fd1e82ad
 def _read(path): # a Parquet file as a frame, None where there is none
     if not path.is_file(): return None
     import pyarrow.parquet as pq
@@ -33,9 +33,9 @@ def _json(path):
 
 def _need(path, name):
     if path.is_file(): return path
-    raise UsageError(f"no backtest of {name!r} yet: {path} is missing: run `dsmon backtest {name}`, or `dvc repro`")
+    raise UsageError(f"nothing to report on {name!r} yet: {path} is missing: run `dsmon report {name}`, or `dvc repro`")
 
-# %% ../nbs/13a_report.ipynb #0f265526
+# %% ../nbs/13a_report.ipynb #d652aedb
 def _local(root, url): # an address without this machine's folders
     return url.replace(str(Path(root).resolve()), "").replace(":////", ":///")
 
@@ -45,7 +45,7 @@ def load_report(
 )->dict:
     "All that the page of one dataset shows; `UsageError` names the command that makes what is missing."
     root = Path(root or find_root()); ds, p, params = dataset(load_params(root), name), paths(name, root), load_params(root)
-    verdict, history = _json(_need(p.backtest/"verdict.json", name)), _read(_need(p.backtest/"history.parquet", name))
+    verdict, history = _json(_need(p.assess/"verdict.json", name)), _read(_need(p.backtest/"history.parquet", name))
     for file in ("reasons", "bands"): _need(p.backtest/f"{file}.parquet", name)
     metrics = _json(p.metrics) if p.metrics.is_file() else None
     budget = (metrics or {}).get("budget") or {}
@@ -482,7 +482,7 @@ def report(
     load_report(name, root)
     return _run("health.ipynb", root, paths(name, root).report, "index.html", "report.ipynb", dataset=name)
 
-# %% ../nbs/13a_report.ipynb #87f32f84
+# %% ../nbs/13a_report.ipynb #22e676f8
 def judged_values(root:Path|None=None)->pd.DataFrame: # index (dataset, seed), columns detectors
     "Area under the precision-recall curve of every detector on every history with injected faults."
     root = Path(root or find_root()); out = {}
@@ -498,19 +498,19 @@ def load_index(root:Path|None=None)->dict: # datasets: list of dicts; values: fr
     "What the front page shows: each dataset's newest verdict, and the competition over all."
     root = Path(root or find_root()); out, params = [], load_params(root)
     for name, ds in params.datasets.items():
-        file, page = paths(name, root).backtest/"verdict.json", paths(name, root).report/"index.html"
+        file = paths(name, root).assess/"verdict.json"
         v = _json(file) if file.is_file() else None
-        out.append(dict(name=name, verdict=v, state=v["verdict"] if v else "unknown", at=when(v["time"], ds.timezone) if v else "", linked=page.is_file()))
+        out.append(dict(name=name, verdict=v, state=v["verdict"] if v else "unknown", at=when(v["time"], ds.timezone) if v else "", linked=v is not None))
     order = dict(unhealthy=0, unknown=1, healthy=2)
     return dict(datasets=sorted(out, key=lambda d: (order[d["state"]], d["name"])), values=judged_values(root), champion=params.backtest.champion)
 
-# %% ../nbs/13a_report.ipynb #c6f2c33e
+# %% ../nbs/13a_report.ipynb #e234b328
 _pages["index"] = """{% extends "page" %}{% block title %}Health of {{ datasets|length }} dataset{{ "" if datasets|length == 1 else "s" }}{% endblock %}
 {% block body %}<main>
 <header class="{{ datasets[0].state if datasets else "unknown" }}"><p class="kicker"><span>Dataset health</span></p>
 <h1>{% set state = datasets[0].state if datasets else "unknown" %}{% include "shape" %}<span>{{ headline }}</span></h1></header>
 <ul class="cards">{% for x in datasets %}<li class="{{ x.state }}"><div><h3>{% if x.linked %}<a href="{{ x.name }}/index.html">{{ x.name }}</a>{% else %}{{ x.name }}{% endif %}</h3><p class="quiet">{{ x.at }}</p></div>
-<div>{% set state = x.state %}<p class="badge">{% include "shape" %}{{ WORDS[x.state] }}</p><p>{% if x.verdict %}{{ x.verdict.sentence|code }}{% else %}Never judged: run <code>dsmon backtest {{ x.name }}</code>.{% endif %}</p></div></li>
+<div>{% set state = x.state %}<p class="badge">{% include "shape" %}{{ WORDS[x.state] }}</p><p>{% if x.verdict %}{{ x.verdict.sentence|code }}{% else %}Never judged: run <code>dsmon report {{ x.name }}</code>.{% endif %}</p></div></li>
 {% endfor %}</ul>
 <section><h2>Which detector, over everything</h2>
 {% if compare %}{{ compare }}<p>Every detector is ranked in each history, a dataset with one seed of injected faults, by the area under its precision-recall curve. Ranks in the grey band cannot be told from the best (Nemenyi, 5 %). Seeds of one dataset share its history, so the real uncertainty is larger.</p>

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from .config import Params, UsageError, atomic_write, dataset, dump_json, find_root, load_params, paths, settings
 
-# %% ../nbs/13b_stages.ipynb #d93a4b53
+# %% ../nbs/13b_stages.ipynb #e14fd5c1
 @dataclass(frozen=True)
 class Stage:
     "One step of the pipeline."
@@ -28,7 +28,8 @@ STAGES = {
     "profile":  Stage("history", "profile_updates", ("collect",), ("profile",)),
     "inject":   Stage("inject", "inject", ("collect",), ("seed", "profile", "inject", "backtest.warmup")),
     "backtest": Stage("backtest", "backtest", ("collect", "profile", "inject"), ("seed", "backtest", "inject.seeds", "inject.prevalence")),
-    "report":   Stage("report", "report", ("profile", "backtest"), ("backtest.alerts_per_month",), "nbs/reports/health.ipynb"),
+    "assess":   Stage("assess", "assess_newest", ("collect", "profile"), ("seed", "backtest")),
+    "report":   Stage("report", "report", ("profile", "backtest", "assess"), ("backtest.alerts_per_month",), "nbs/reports/health.ipynb"),
 }
 
 # %% ../nbs/13b_stages.ipynb #03c0ca10
@@ -82,14 +83,15 @@ def fingerprint(
             h.update(f"{place.name}/{f.relative_to(place).as_posix()}\0{content}\n".encode())
     return h.hexdigest()[:32]
 
-# %% ../nbs/13b_stages.ipynb #d61cfa95
+# %% ../nbs/13b_stages.ipynb #29cdbd63
 def outputs(
     stage:str, name:str, # stage, dataset
     root:Path|None=None,
 )->list[Path]:
     "The files and folders that a stage writes."
     p = paths(name, root)
-    return dict(collect=[p.updates], profile=[p.profile], inject=[p.inject], backtest=[p.backtest, p.metrics], report=[p.report])[stage]
+    return dict(collect=[p.updates], profile=[p.profile], inject=[p.inject], backtest=[p.backtest, p.metrics],
+                assess=[p.assess], report=[p.report])[stage]
 
 def _read(params:Params, dotted): # "backtest.warmup" -> its value
     got = params

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['curves', 'open_store', 'flat_metrics', 'ensemble_folder', 'log_result', 'sync']
 
-# %% ../nbs/10_track.ipynb #cd750bb0
+# %% ../nbs/10_track.ipynb #e635ddb9
 import json, logging, math, os, shutil, subprocess, tempfile, warnings
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from .config import SourceError, UsageError, atomic_write, dump_json, find_root, load_params, paths, settings
-from .result import FIGURES, DetectorResult, Result, read_metrics, write_metrics # noqa: F401 (for callers of this module)
+from .result import FIGURES, DetectorResult, Result, read_metrics
 
 # %% ../nbs/10_track.ipynb #9de9ffd1
 def curves(

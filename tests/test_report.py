@@ -78,7 +78,7 @@ def test_a_killed_run_leaves_nothing_that_looks_whole(small, tmp_path):
     folder = paths("tiny", small).report
     for seconds in (.3, 2.5, 5):
         end = time.monotonic()+seconds
-        killed(small, lambda: time.monotonic() > end)
+        killed(small, lambda end=end: time.monotonic() > end)
         for f in folder.glob("[!.]*"): assert f.read_bytes() == whole[f.name]
     for f in folder.glob("*"): f.unlink()
     killed(small, (folder/"index.html").exists)  # the page is there, the run is not over
