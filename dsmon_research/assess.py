@@ -61,7 +61,7 @@ def _card(a):
     return (f"<div style='border-left:6px solid {_colours[a.verdict]};padding:.4em 1em'><b>{html.escape(a.dataset)} {html.escape(_printable(a.update))}: {_signs[a.verdict]} {_said[a.verdict]}</b>"
             f"<br><small>{html.escape(_sure(a))}</small><p>{html.escape(_printable(a.sentence))}</p><ol>{why}</ol></div>")
 
-# %% ../nbs/11_assess.ipynb #a8d3ad13
+# %% ../nbs/11_assess.ipynb #07a1c247
 def champion_walk(
     h:History, ds, p, # history up to the update; the dataset's and the backtest's parameters
     seed:int=0,
@@ -77,8 +77,7 @@ def updates_missing(
     p,     # the backtest's parameters
 )->int:
     "How many more updates until the first verdict."
-    first_hint = 5 if p.champion == "ensemble" else 0
-    return max(p.warmup+first_hint+p.min_calibration+1-n, 0)
+    return max(p.warmup+p.min_calibration+1-n, 0)
 
 # %% ../nbs/11_assess.ipynb #1155959f
 def _plain(v): # a cell as JSON holds it

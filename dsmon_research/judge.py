@@ -5,20 +5,20 @@
 # %% auto #0
 __all__ = ['Truth', 'unknown', 'Walk', 'blocks', 'walk_detector', 'walk_ensemble']
 
-# %% ../nbs/08b_judge.ipynb #7e579a39
+# %% ../nbs/08b_judge.ipynb #3ec895ad
 import time
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from .calibrate import Calibration
+from .calibrate import Calibration, p_values, smooth_p
 from .config import NotEnoughHistory
 from .detectors import make_detector
 from .ensemble import combine
 from .features import ALL_METRICS, World
 from .profile import TABLE_METRICS
 
-# %% ../nbs/08b_judge.ipynb #eac4ac20
+# %% ../nbs/08b_judge.ipynb #f24ffca5
 @dataclass
 class Truth:
     "What the backtest knows of T updates and P probes; detectors never see it."
@@ -29,7 +29,7 @@ class Truth:
 
 def _empty(name, truth): # a walk that has not begun
     T, P = len(truth.bad), len(truth.at)
-    return Walk(name, *(np.full(n, np.nan) for n in (T, T, P, P, T, P)))
+    return Walk(name, *(np.full(n, np.nan) for n in (T, T, P, P)))
 
 def unknown(T:int)->Truth:
     "The truth of a real history: nothing is known, nothing is beside it."
@@ -39,7 +39,6 @@ def unknown(T:int)->Truth:
 class Walk:
     "One detector's way through a world: scores and p-values (NaN = not judged), of updates and of probes."
     name:str; score:np.ndarray; p:np.ndarray; probe_score:np.ndarray; probe_p:np.ndarray
-    hint:np.ndarray; probe_hint:np.ndarray                           # p-values from five past scores on: too few for a verdict, enough to combine
     column:np.ndarray|None=None; probe_column:np.ndarray|None=None   # (T, C), (P, C): strongest contribution of each column
     fit_s:float=0.; score_s:float=0.; detector:object=field(default=None, repr=False)
 
@@ -99,7 +98,7 @@ def blocks(
         start = out[-1][1]
     return out
 
-# %% ../nbs/08b_judge.ipynb #9e3ba359
+# %% ../nbs/08b_judge.ipynb #bf95d2de
 def walk_detector(
     name:str, w:World, truth:Truth,
     alpha:float,           # false-alarm rate of the budget: which alarms an owner would see
@@ -112,7 +111,7 @@ def walk_detector(
     proto = make_detector(name, seed)
     make, view, every = (lambda: make_detector(name, seed)), proto.view, proto.refit_every or refit_every
     T, P, n_columns = len(truth.bad), len(truth.at), len(w.columns)
-    out, cal, confirmed = _empty(name, truth), Calibration(alpha, 5), np.zeros(T, bool)
+    out, cal, confirmed = _empty(name, truth), Calibration(alpha, least), np.zeros(T, bool)
     for a, b in blocks(warmup, T, every, proto.refit_growth):
         beside = np.flatnonzero((truth.at >= a) & (truth.at < b))
         active = w.measured[a-1] if view != "edbt" else np.ones(w.views[view].shape[1], bool)
@@ -123,31 +122,38 @@ def walk_detector(
         if columns is not None:
             if out.column is None: out.column, out.probe_column = np.zeros((T, n_columns), np.float32), np.zeros((P, n_columns), np.float32)
             out.column[a:b], out.probe_column[beside] = columns[:b-a], columns[b-a:]
-        _decide(out, truth, cal, confirmed, a, b, least)
+        _decide(out, truth, cal, confirmed, a, b)
     return out
 
-def _decide(out, truth, cal, confirmed, a, b, least): # p-values of updates a to b-1 and the probes beside them, one after the other
+def _decide(out, truth, cal, confirmed, a, b): # p-values of updates a to b-1 and the probes beside them, one after the other
     for t in range(a, b):
         beside = np.flatnonzero(truth.at == t)
-        if not np.isfinite(out.score[t]): continue
-        enough = len(cal.past) >= least
-        out.hint[t], out.probe_hint[beside], confirmed[t] = cal.step(out.score[t], out.probe_score[beside], truth.bad[t] and enough)
-        if enough: out.p[t], out.probe_p[beside] = out.hint[t], out.probe_hint[beside]
+        if np.isfinite(out.score[t]): out.p[t], out.probe_p[beside], confirmed[t] = cal.step(out.score[t], out.probe_score[beside], truth.bad[t])
 
-# %% ../nbs/08b_judge.ipynb #59dfdb4c
+# %% ../nbs/08b_judge.ipynb #7f9d442e
 def walk_ensemble(
     members:list[Walk], truth:Truth, alpha:float, w:World,
     least:int=20, how:str="fisher",
 )->Walk:
-    "The members' p-values, combined and calibrated on their own past."
-    out, cal, confirmed = _empty("ensemble", truth), Calibration(alpha, 5), np.zeros(len(truth.bad), bool)
-    p, pp = np.column_stack([m.hint for m in members]), np.column_stack([m.probe_hint for m in members])
-    start = time.perf_counter()
-    for have, pv, score in ((np.isfinite(p).any(1), p, out.score), (np.isfinite(pp).any(1), pp, out.probe_score)):
-        if have.any(): score[have] = combine(pv[have], how)
+    "Members' rarities, combined; calibrated against the same combination of every past update."
+    out, start = _empty("ensemble", truth), time.perf_counter()
+    S, P = np.column_stack([m.score for m in members]), np.column_stack([m.probe_score for m in members])
+    past, waiting = [], []                                     # updates that are the past; alarms of an incident that is not over
+    for t in np.flatnonzero(np.isfinite(S).all(1)):
+        beside = np.flatnonzero(truth.at == t)
+        now = np.vstack([P[beside], S[t]])
+        if len(past) >= 5: out.probe_score[beside], out.score[t], p = _combined(S[past], now, how, least)
+        alarm = len(past) >= least and p[-1] <= alpha
+        if len(past) >= least: out.probe_p[beside], out.p[t] = p[:-1], p[-1]
+        if not (alarm and truth.bad[t]): waiting.append(t)
+        if not alarm or len(waiting) > 7: past, waiting = past+waiting, []
     out.column, out.probe_column = _strongest(w.views["z"], w), _strongest(w.probe_views["z"], w)
-    _decide(out, truth, cal, confirmed, 0, len(truth.bad), least)
     out.fit_s, out.score_s = sum(m.fit_s for m in members), sum(m.score_s for m in members)+time.perf_counter()-start
     return out
+
+def _combined(past, now, how, least): # past (n, members), now (k, members) -> combined scores of all but the last of `now`, of the last, p-values of `now`
+    rare = lambda x: combine(np.column_stack([smooth_p(past[:, m], x[:, m]) for m in range(past.shape[1])]), how)
+    then, score = rare(past), rare(now)
+    return score[:-1], score[-1], p_values(then, score, least)
 
 def _strongest(X, w): return np.abs(X[:, len(TABLE_METRICS):]).reshape(len(X), len(w.columns), len(ALL_METRICS)).max(2) if w.columns else None
