@@ -150,7 +150,7 @@ class Expectation:
         r = rows[None]-p[:, None]
         return np.concatenate([r, (r[SEASON]-self.last_seasonal)[None]])
 
-# %% ../nbs/06_features.ipynb #e858c606
+# %% ../nbs/06_features.ipynb #f305ed32
 @patch
 def judge(self:Expectation, rows:np.ndarray, floor:np.ndarray, slot:int)->dict:
     "Residuals in units of their scale: `z`, `last`, `season` (k, m), and `low`, `high` of the expected range."
@@ -173,7 +173,8 @@ def learn(self:Expectation, row:np.ndarray, slot:int, healthy:bool=True):
     r = self.residuals_of(row[None], slot)[:, 0]
     self.residuals[:, :, self.seen%self.residuals.shape[2]] = r
     self.seen += 1
-    self.centre, self.scale = _robust(self.residuals)
+    whole = max(5, 2*len(self.slots))  # a season must have proven itself over two periods: a trend looks like one until then
+    self.centre, self.scale = _robust(self.residuals, np.array([5, whole, 5, whole])[:, None])
     if not healthy: return
     self.recent[:, self.n%self.recent.shape[1]] = row
     if slot >= 0:
@@ -182,13 +183,13 @@ def learn(self:Expectation, row:np.ndarray, slot:int, healthy:bool=True):
     known = np.isfinite(row)
     self.last[known], self.last_seasonal[known], self.n = row[known], r[SEASON][known], self.n+1
 
-# %% ../nbs/06_features.ipynb #0700aafc
+# %% ../nbs/06_features.ipynb #2dcef0f0
 def _nanmedian(a): # along the last axis; NaN where nothing is known
     s = np.sort(a, -1); n = np.isfinite(s).sum(-1)
     lo, hi = (np.take_along_axis(s, np.maximum(i, 0)[..., None], -1)[..., 0] for i in ((n-1)//2, n//2-(n == 0)))
     return (lo+hi)/2
 
-def _robust(residuals, least=5): # centre and scale of each metric and explanation; infinite scale below `least` residuals
+def _robust(residuals, least): # centre and scale of each metric and explanation; infinite scale below `least` residuals
     n = np.isfinite(residuals).sum(-1)
     centre = np.nan_to_num(_nanmedian(residuals)).astype(float)
     dev = np.sort(np.abs(residuals-centre[..., None]), -1)
