@@ -311,11 +311,13 @@ def walk(
         e.learn(x[t], slots[t], not excluded[t])
     return out, outp, excluded
 
-# %% ../nbs/06_features.ipynb #a266a6aa
+# %% ../nbs/06_features.ipynb #f6b2b1b3
 def _own_units(y, times, names): # transformed -> own units, in place of time lags again times
     kinds = np.array([kind_of(n) for n in names])
     out = np.array(y)
     for k in set(kinds): out[:, kinds == k] = untransform(y[:, kinds == k], k)
+    positive = np.array([m in ("std", "drift", "peculiarity") or m.startswith("len_") for _, m in names])
+    out[:, positive] = np.maximum(out[:, positive], 0)
     lag = kinds == "time"
     out[:, lag] = np.asarray(times, "datetime64[s]").astype(np.int64)[:, None]-out[:, lag]*86400
     return out
@@ -340,6 +342,6 @@ def world(
     view = lambda o: {k: squash(o[k]) for k in ("z", "last", "season")}
     edbt = lambda v: np.nan_to_num(v[:, :, pick].reshape(len(v), v.shape[1]*len(pick)))
     show = lambda y, t: _own_units(y, t, names)
+    band = lambda o, t: (np.minimum(*(ends := [show(o[k], t) for k in ("low", "high")])), np.maximum(*ends))  # a longer lag is an earlier time
     return World(h.columns, names, view(out) | {"edbt": edbt(h.values)}, view(outp) | {"edbt": edbt(values)}, np.maximum.accumulate(np.isfinite(x), 0),
-                 show(out["low"], h.times), show(out["high"], h.times), show(x, h.times),
-                 show(outp["low"], h.times[at]), show(outp["high"], h.times[at]), show(px, h.times[at]), excluded)
+                 *band(out, h.times), show(x, h.times), *band(outp, h.times[at]), show(px, h.times[at]), excluded)

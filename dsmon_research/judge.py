@@ -5,11 +5,12 @@
 # %% auto #0
 __all__ = ['Truth', 'unknown', 'Walk', 'blocks', 'walk_detector', 'walk_ensemble']
 
-# %% ../nbs/08b_judge.ipynb #3ec895ad
+# %% ../nbs/08b_judge.ipynb #47677f76
 import time
 from dataclasses import dataclass, field
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from .calibrate import Calibration, p_values, smooth_p
 from .config import NotEnoughHistory
@@ -98,7 +99,8 @@ def blocks(
         start = out[-1][1]
     return out
 
-# %% ../nbs/08b_judge.ipynb #bf95d2de
+# %% ../nbs/08b_judge.ipynb #e37d0c61
+@threadpool_limits.wrap(limits=1, user_api="blas")
 def walk_detector(
     name:str, w:World, truth:Truth,
     alpha:float,           # false-alarm rate of the budget: which alarms an owner would see

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# README.md from nbs/index.ipynb: hidden cells left out, pictures beside it in docs/readme/.
+# README.md from nbs/index.ipynb: code left out, pictures beside it in docs/readme/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 rm -rf docs/readme
 jupyter nbconvert --log-level WARN --to markdown --output-dir . --output README --NbConvertApp.output_files_dir=docs/readme \
-  --RegexRemovePreprocessor.patterns='^\s*#\|\s*hide\s' --TemplateExporter.exclude_input_prompt=True nbs/index.ipynb
+  --RegexRemovePreprocessor.patterns='^\s*#\|\s*hide\s' --TemplateExporter.exclude_input=True nbs/index.ipynb
