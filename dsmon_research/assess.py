@@ -79,7 +79,7 @@ def updates_missing(
     "How many more updates until the first verdict."
     return max(p.warmup+p.min_calibration+1-n, 0)
 
-# %% ../nbs/11_assess.ipynb #1155959f
+# %% ../nbs/11_assess.ipynb #cfba4214
 def _plain(v): # a cell as JSON holds it
     if v is None or isinstance(v, (bool, int, str)): return v
     if isinstance(v, float): return v if np.isfinite(v) else str(v)
@@ -114,7 +114,9 @@ def _sentence(verdict, h, w, why, place, missing, money):
     if verdict == "unknown":
         s = f"{missing} more update{'s are' if missing != 1 else ' is'} needed before a verdict can keep the budget of {money['alerts_per_month']:g} false alert{'s' if money['alerts_per_month'] != 1 else ''} a month"
         return ("This update has no rows. " if w.raw[-1, rows] == 0 else "")+s
-    if verdict == "healthy": return f"Nothing unusual: {number_words(w.raw[-1, rows], 'count')} rows ({band_words(w.low[-1, rows], w.high[-1, rows], 'count')})"
+    if verdict == "healthy":
+        inside = w.low[-1, rows] <= w.raw[-1, rows] <= w.high[-1, rows]
+        return f"{'Nothing unusual' if inside else 'Not rarer than the alert budget allows'}: {number_words(w.raw[-1, rows], 'count')} rows ({band_words(w.low[-1, rows], w.high[-1, rows], 'count')})"
     return why[0]["text"]+(f", {place}" if place else "") if why else "Unusual as a whole: no single number left its expected range"
 
 # %% ../nbs/11_assess.ipynb #65b14458

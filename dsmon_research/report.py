@@ -7,7 +7,7 @@ __all__ = ['WORDS', 'ANSWERS', 'load_report', 'how_sure', 'last_healthy', 'what_
            'schema_changes', 'changes', 'picture', 'reason_cards', 'culprits', 'render_report', 'declared', 'strip',
            'run_notebook', 'report', 'judged_values', 'load_index', 'render_index', 'compare']
 
-# %% ../nbs/13a_report.ipynb #658324db
+# %% ../nbs/13a_report.ipynb #81653370
 import ast, hashlib, json, logging, re, time
 from importlib import import_module
 from pathlib import Path
@@ -18,7 +18,8 @@ from markupsafe import Markup, escape
 
 import dsmon_research
 from .config import DsmonError, UsageError, atomic_write, dataset, find_root, load_params, paths, settings
-from .plots import (METRICS, alerts_plot, average_precision, compare_plot, css_variables, day, fault_heatmap, history_plot, inline_svg,
+from .figures import ranking_figures
+from .plots import (METRICS, alerts_plot, compare_plot, css_variables, day, fault_heatmap, history_plot, inline_svg,
                                   leaderboard_plot, mean_ranks, ranked, reason_plot, rows_plot, say, say_range, shown, take_title, usual)
 
 # %% ../nbs/13a_report.ipynb #fd1e82ad
@@ -346,7 +347,7 @@ _pages["data"] = """
 </section>
 """
 
-# %% ../nbs/13a_report.ipynb #636e91d5
+# %% ../nbs/13a_report.ipynb #c53102b0
 _pages["reproduce"] = """
 <section>
 <h2>Reproduce</h2>
@@ -354,7 +355,7 @@ _pages["reproduce"] = """
 dsmon report {{ d.dataset }}
 mlflow ui --backend-store-uri {{ d.tracking_uri }}</pre>
 <dl class="facts">
-{% for k, x in facts %}<dt>{{ k }}</dt><dd>{% if x %}<code>{{ x|shown(80) }}</code>{% else %}not recorded yet{% endif %}</dd>
+{% for k, x in facts %}<dt>{{ k }}</dt><dd>{% if x %}<code>{{ x|shown(80) }}</code>{% else %}in MLflow, tag <code>git_commit</code>{% endif %}</dd>
 {% endfor %}</dl>
 </section>
 """
@@ -482,16 +483,18 @@ def report(
     load_report(name, root)
     return _run("health.ipynb", root, paths(name, root).report, "index.html", "report.ipynb", dataset=name)
 
-# %% ../nbs/13a_report.ipynb #22e676f8
+# %% ../nbs/13a_report.ipynb #0aea3174
 def judged_values(root:Path|None=None)->pd.DataFrame: # index (dataset, seed), columns detectors
     "Area under the precision-recall curve of every detector on every history with injected faults."
-    root = Path(root or find_root()); out = {}
-    for name in load_params(root).datasets:
+    root = Path(root or find_root()); out, params = {}, load_params(root)
+    for name in params.datasets:
         s = _read(paths(name, root).backtest/"scores.parquet")
         if s is None: continue
-        s = s[(s.seed >= 0) & s.score.notna() & s.label.notna()]
+        s = s[(s.seed >= 0) & s.score.notna() & s.p_value.notna()]
         for (seed, detector), g in s.groupby(["seed", "detector"]):
-            if g.label.any() and not g.label.all(): out.setdefault((name, int(seed)), {})[detector] = average_precision(g.label, g.score)
+            if not g.label.any() or g.label.all(): continue
+            (area,), _ = ranking_figures(g.label.to_numpy(), g.score.to_numpy(), np.ones((1, len(g))), params.inject.prevalence)
+            out.setdefault((name, int(seed)), {})[detector] = float(area)
     return pd.DataFrame.from_dict(out, orient="index").sort_index(axis=1)
 
 def load_index(root:Path|None=None)->dict: # datasets: list of dicts; values: frame
