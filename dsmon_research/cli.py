@@ -171,7 +171,7 @@ def do_stage(a)->Done:
     where = [str(p.relative_to(root)) for p in outputs(a.stage, a.name, root)]
     return Done(dict(stage=a.stage, dataset=a.name, outputs=where), f"{a.stage} {a.name}: {', '.join(where)} in {time.monotonic()-begin:.1f} s")
 
-# %% ../nbs/14_cli.ipynb #c099d794
+# %% ../nbs/14_cli.ipynb #accd8d86
 def _fresh(name, *goals): # root and parameters, with these stages up to date
     from dsmon_research.stages import freshen, upstream
     root = find_root()
@@ -183,10 +183,9 @@ def _fresh(name, *goals): # root and parameters, with these stages up to date
 
 def do_backtest(a)->Done:
     "`dsmon backtest NAME`: which detector watches this dataset best?"
-    from dsmon_research.result import read_metrics
+    from dsmon_research.result import read_metrics, whole_result
     root = _fresh(a.name, "backtest")
-    got = read_metrics(a.name, root)
-    return Done(got.model_dump(), leaderboard(got))
+    return Done(whole_result(a.name, root), leaderboard(read_metrics(a.name, root)))
 
 def do_report(a)->Done:
     "`dsmon report NAME`: the health report."

@@ -4,15 +4,15 @@
 
 # %% auto #0
 __all__ = ['FIGURES', 'AtMagnitude', 'ByFault', 'DetectorResult', 'Budget', 'SensitivityCell', 'Sensitivity', 'Result',
-           'check_result', 'write_metrics', 'read_metrics']
+           'check_result', 'write_metrics', 'read_metrics', 'git_commit', 'whole_result']
 
-# %% ../nbs/08c_result.ipynb #b497bda3
-import json
+# %% ../nbs/08c_result.ipynb #ce319fa1
+import json, shutil, subprocess
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from .config import UsageError, atomic_write, check_name, dump_json, paths
+from .config import UsageError, atomic_write, check_name, dump_json, find_root, paths
 
 # %% ../nbs/08c_result.ipynb #044a6efe
 class _Fixed(BaseModel):
@@ -98,3 +98,23 @@ def read_metrics(
     except json.JSONDecodeError as e:
         raise UsageError(f"metrics/{file.name}, line {e.lineno}: {e.msg}: delete the file and run `dsmon backtest {name}`") from e
     return check_result(got)
+
+# %% ../nbs/08c_result.ipynb #071c5ce6
+def git_commit(
+    root:Path, # the project's root
+)->str|None:   # None outside a repository
+    "The commit that is checked out."
+    got = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True) if shutil.which("git") else None
+    return got.stdout.strip() if got and got.returncode == 0 else None
+
+def whole_result(
+    name:str,            # dataset
+    root:Path|None=None,
+)->dict:
+    "`metrics/NAME.json` with the durations of its run and the commit that is checked out."
+    got, file = read_metrics(name, root).model_dump(), paths(name, root).backtest/"timings.json"
+    seconds = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    for d in got["detectors"]:
+        known = seconds.get(d["name"], {})
+        d |= known | {"reasons": {k: v for k, v in d["reasons"].items() if k not in known}}
+    return got | {"git_commit": git_commit(Path(root or find_root()))}

@@ -5,15 +5,15 @@
 # %% auto #0
 __all__ = ['curves', 'open_store', 'flat_metrics', 'ensemble_folder', 'log_result', 'sync']
 
-# %% ../nbs/10_track.ipynb #e635ddb9
-import json, logging, math, os, shutil, subprocess, tempfile, warnings
+# %% ../nbs/10_track.ipynb #ebc00481
+import json, logging, math, os, shutil, tempfile, warnings
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from .config import SourceError, UsageError, atomic_write, dump_json, find_root, load_params, paths, settings
-from .result import FIGURES, DetectorResult, Result, read_metrics
+from .result import FIGURES, DetectorResult, Result, git_commit, read_metrics
 
 # %% ../nbs/10_track.ipynb #9de9ffd1
 def curves(
@@ -106,16 +106,12 @@ def _log_model(mlflow, run_id, folder, register=None):
         return mlflow.pyfunc.log_model(name="model", python_model=script, artifacts={"detector": str(folder)}, pip_requirements=needs,
                                        signature=ModelSignature(*map(Schema, rows)), registered_model_name=register)
 
-# %% ../nbs/10_track.ipynb #a800ba2b
-def _commit(root):
-    got = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True) if shutil.which("git") else None
-    return got.stdout.strip() if got and got.returncode == 0 else "none"
-
+# %% ../nbs/10_track.ipynb #55e2658d
 def _tags(r:Result, d:DetectorResult, root):
     import hashlib
     shown = hashlib.sha256(dump_json(d.model_dump()).encode()).hexdigest()[:16]
     return dict(dataset=r.dataset, detector=d.name, data_hash=r.data_hash, config_hash=r.config_hash, result_hash=shown, stage="backtest",
-                track=r.track, package_version=r.package_version, git_commit=_commit(root), champion=str(d.name == r.champion).lower())
+                track=r.track, package_version=r.package_version, git_commit=git_commit(root) or "none", champion=str(d.name == r.champion).lower())
 
 def _logged(client, experiment, tags): # ids of finished runs that show the same
     same = " and ".join(f"tags.{k} = '{tags[k]}'" for k in ("detector", "data_hash", "config_hash", "result_hash"))

@@ -16,7 +16,7 @@ browser=$(scripts/browser.sh) || failed=1
 export DSMON_BROWSER=${browser:-} PYTHONWARNINGS=${PYTHONWARNINGS:-}
 step hygiene   python -m pytest -q tests/test_repo.py
 step notebooks nbdev-test --n-workers 2
-step tests     python -m pytest -q -n 2 --ignore tests/test_repo.py
+step tests     python -m pytest -q -n 2 --dist loadgroup --ignore tests/test_repo.py
 closing=$(grep -E '[0-9]+ (passed|failed|error)' "$log/last" | tail -n 1)
 
 printf '\n%s\n%s\n' "$summary" "${closing:-no test ran}"
