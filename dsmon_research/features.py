@@ -92,13 +92,14 @@ def distribution_shift(
     bad = (total == 0) | (was == 0)
     return np.where(bad, np.nan, lost), np.where(bad, np.nan, np.sqrt(np.clip(js, 0, 1)))
 
-# %% ../nbs/06_features.ipynb #c3615e40
-def _dense(hashes, sketches): # sketches -> counts over the given hashes (k, V), and the rows outside them (k,)
-    out, extra = np.zeros((len(sketches), len(hashes)), np.float32), np.zeros(len(sketches))
-    for i, s in enumerate(sketches):
-        at = np.minimum(np.searchsorted(hashes, s.hashes), len(hashes)-1)
-        hit = hashes[at] == s.hashes
-        out[i, at[hit]] = s.counts[hit]; extra[i] = s.counts[~hit].sum()
+# %% ../nbs/06_features.ipynb #b5ebb6a6
+def _dense(v, sketches, at): # sketches -> counts over the values known by then (k, V), and the rows outside them (k,)
+    first = v.first[v.first < v.until]
+    out, extra = np.zeros((len(sketches), len(v.common)), np.float32), np.zeros(len(sketches))
+    for i, (s, t) in enumerate(zip(sketches, at)):
+        place = np.minimum(np.searchsorted(v.common, s.hashes), len(v.common)-1)
+        hit = (v.common[place] == s.hashes) & (first[place] < t)
+        out[i, place[hit]] = s.counts[hit]; extra[i] = s.counts[~hit].sum()
     return out, extra
 
 def relative_metrics(
@@ -118,7 +119,7 @@ def relative_metrics(
     out[:v.until, 1], out[:v.until, 2] = distribution_shift(v.counts, past, np.zeros(v.until))
     now = np.flatnonzero((at < v.until) & np.array([s.level == 0 for s in probes], bool))
     if len(now):
-        dense, extra = _dense(v.common, [probes[i] for i in now])
+        dense, extra = _dense(v, [probes[i] for i in now], at[now])
         outp[now, 1], outp[now, 2] = distribution_shift(dense, past[at[now]], extra)
     return out, outp
 
