@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['COLUMN_METRICS', 'TABLE_METRICS', 'Metric', 'Encoded', 'as_arrow', 'encode', 'numbers', 'number_metrics',
-           'peculiarity', 'text_metrics', 'value_hashes', 'Sketch', 'sketch', 'ColumnProfile', 'profile_column',
-           'cell_hash', 'diff_rows', 'Profile', 'profile_table', 'reprofile', 'profile_rows']
+           'peculiarity', 'text_metrics', 'value_hashes', 'Sketch', 'sketch', 'ColumnProfile', 'weighted_metrics',
+           'profile_column', 'cell_hash', 'diff_rows', 'Profile', 'profile_table', 'reprofile', 'profile_rows']
 
 # %% ../nbs/02_profile.ipynb #71ba2219
 import hashlib, html, json
@@ -240,7 +240,8 @@ class ColumnProfile:
     name:str; type:str; metrics:dict; sketch:Sketch; row_hash:np.ndarray
 
 def _text_sample(values, counts, hashes, most=20_000):
-    s = sketch(hashes, np.arange(len(hashes)), most) if len(hashes) > most else None
+    if hashes is None and len(values) > most: hashes = value_hashes(values)
+    s = sketch(hashes, np.arange(len(hashes)), most) if len(values) > most else None
     return (values.to_pylist(), counts) if s is None else (values.take(pa.array(s.counts)).to_pylist(), counts[s.counts])
 
 def _times(e): # seconds since 1970 of the distinct values that are times, and their counts
@@ -256,15 +257,12 @@ def _times(e): # seconds since 1970 of the distinct values that are times, and t
     return seconds[~got.isna()], c[~got.isna()]
 
 # %% ../nbs/02_profile.ipynb #46a5bfcb
-def profile_column(
-    name:str,            # column
-    col,                 # Arrow (chunked) array
-    max_values:int=4096, # of the value sketch
-)->ColumnProfile:
-    "All metrics of one column; a metric that does not apply is absent."
-    e = encode(col)
+def weighted_metrics(
+    e:Encoded,                   # distinct values and how often each occurs; `codes` are not read
+    hashes:np.ndarray|None=None, # of the values, where they are known already
+)->dict:                         # metric -> float
+    "All metrics of a column that follow from its value counts; a metric that does not apply is absent."
     filled, n, t = int(e.counts.sum()), max(e.n, 1), e.values.type
-    hashes = value_hashes(e.values)
     m = dict(null_share=1-filled/n, distinct=len(e.values))
     if filled:
         x, c = numbers(e)
@@ -273,8 +271,18 @@ def profile_column(
         if len(x): m |= number_metrics(x, c)
         if len(s): m |= dict(oldest=s.min(), newest=s.max())
         if pa.types.is_string(t) or pa.types.is_large_string(t): m |= text_metrics(*_text_sample(e.values, e.counts, hashes), n)
+    return {k: float(v) for k, v in m.items() if np.isfinite(v)}
+
+def profile_column(
+    name:str,            # column
+    col,                 # Arrow (chunked) array
+    max_values:int=4096, # of the value sketch
+)->ColumnProfile:
+    "All metrics of one column; a metric that does not apply is absent."
+    e = encode(col)
+    hashes = value_hashes(e.values)
     per_row = np.append(hashes, np.uint64(0))[e.codes] if e.n else np.empty(0, np.uint64)
-    return ColumnProfile(name, str(col.type), {k: float(v) for k, v in m.items() if np.isfinite(v)}, sketch(hashes, e.counts, max_values), per_row)
+    return ColumnProfile(name, str(col.type), weighted_metrics(e, hashes), sketch(hashes, e.counts, max_values), per_row)
 
 # %% ../nbs/02_profile.ipynb #32357002
 def _salt(name): return np.uint64(int.from_bytes(hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little"))
