@@ -25,11 +25,9 @@ def _say(line): # progress, for people, on standard error
 # %% ../nbs/14_cli.ipynb #8ace2255
 def do_profile(a)->Done:
     "`dsmon profile PATH`: measure one CSV or Parquet file."
-    from dsmon_research.collect import read_table
     from dsmon_research.profile import profile_table
     if a.out and a.out.suffix != ".json": raise UsageError(f"--out {str(a.out)!r}: a profile is written as JSON: name it *.json")
-    tables = [read_table(p) if p else None for p in (a.path, a.previous)]
-    got = profile_table(tables[0], a.key or None, tables[1], name=a.path.name)
+    got = profile_table(a.path, a.key or None, a.previous, name=a.path.name)
     data = got.to_dict()
     if a.out: atomic_write(a.out, _json(data))
     return Done(data, got.text())

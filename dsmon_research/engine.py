@@ -73,7 +73,7 @@ class Table:
             with pq.ParquetFile(path) as f: self.schema, self.n = f.schema_arrow, f.metadata.num_rows
         except (OSError, pa.ArrowInvalid) as e: raise SourceError(f"{str(path)!r}: {str(e).splitlines()[0]}: check that the file is whole and readable") from e
         if any(c in str(path) for c in "*?["): # DuckDB would take it for a pattern
-            link = Path(tempfile.mkdtemp(dir=self.con.sql("select current_setting('temp_directory')").fetchone()[0]))/"table.parquet"
+            link = Path(tempfile.mkdtemp(dir=self.con.sql("select current_setting('temp_directory')").fetchall()[0][0]))/"table.parquet"
             link.symlink_to(path.resolve()); path = link
         self.sql = f"read_parquet({quoted(path)}, file_row_number=true) t({', '.join([f'c{i}' for i in range(len(self.schema))]+['r'])})"
 

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .features import ALL_METRICS
-from .profile import TABLE_METRICS, cell_hash, profile_column, value_hashes, encode
+from .profile import TABLE_METRICS, encode, profile_column, row_hashes
+from .sketch import value_hashes
 
 # %% ../nbs/08a_explain.ipynb #da87af30
 def number_words(
@@ -91,13 +92,14 @@ def culprit_rows(
     return None if by_value is None else np.append(by_value, False)[e.codes]
 
 def _culprit_values(e, m, reason, up, seen): # which distinct values make the reason
-    from dsmon_research.profile import numbers, _number
+    from dsmon_research.engine import NUMBER
+    from dsmon_research.profile import numbers
     text = pa.types.is_string(e.values.type)
     if m == "novel_share" and seen is not None:
         h = value_hashes(e.values); at = np.minimum(np.searchsorted(seen, h), max(len(seen)-1, 0))
         return seen[at] != h if len(seen) else np.ones(len(h), bool)
     if m == "top_share" and up: return np.arange(len(e.counts)) == e.counts.argmax()
-    if m == "numeric_share" and text: return ~pc.match_substring_regex(e.values, _number).to_numpy(zero_copy_only=False)
+    if m == "numeric_share" and text: return ~pc.match_substring_regex(e.values, NUMBER).to_numpy(zero_copy_only=False)
     if m == "empty_share": return pc.equal(pc.utf8_trim_whitespace(e.values), "").to_numpy(zero_copy_only=False)
     if m not in ("max", "min", "q95", "q05", "negative_share", "zero_share", "nonfinite_share") or (text and m != "negative_share") or not len(numbers(e)[0]): return None
     x = e.values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False) if not text else np.full(len(e.counts), np.nan)
@@ -105,7 +107,7 @@ def _culprit_values(e, m, reason, up, seen): # which distinct values make the re
             "negative_share": x < 0, "zero_share": x == 0, "nonfinite_share": ~np.isfinite(x)}[m]
 
 def _repeated(table): # rows that repeat an earlier one
-    h = sum((cell_hash(profile_column(n, table.column(i))) for i, n in enumerate(table.column_names)), np.zeros(table.num_rows, np.uint64))
+    h = row_hashes([profile_column(n, table.column(i)) for i, n in enumerate(table.column_names)], table.num_rows)
     _, first = np.unique(h, return_index=True)
     return ~np.isin(np.arange(len(h)), first)
 

@@ -4,12 +4,14 @@
 
 # %% auto #0
 __all__ = ['COLUMN_METRICS', 'TABLE_METRICS', 'Metric', 'Encoded', 'encode', 'numbers', 'number_metrics', 'trigrams',
-           'text_metrics', 'ColumnProfile', 'measure', 'profile_column', 'cell_hash', 'diff_rows', 'Profile',
-           'schema_changes', 'profile_small', 'scanned_column', 'profile_large', 'profile_table', 'reprofile',
-           'profile_rows']
+           'text_metrics', 'ColumnProfile', 'measure', 'profile_column', 'cell_hash', 'row_hashes', 'diff_rows',
+           'Profile', 'schema_changes', 'profile_small', 'scanned_column', 'profile_large', 'profile_table',
+           'reprofile', 'profile_rows']
 
 # %% ../nbs/02_profile.ipynb #71ba2219
 import html, json
+from collections import Counter
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,6 +98,7 @@ def encode(
     elif pa.types.is_null(t): col = col.cast(pa.string())
     elif pa.types.is_decimal(t) or pa.types.is_float16(t): col = col.cast(pa.float64())
     elif pa.types.is_binary(t) or pa.types.is_large_binary(t): col = pa.array([None if v is None else v.hex() for v in col.to_pylist()], pa.string())
+    if pa.types.is_floating(col.type): col = pc.add(col, pa.scalar(0., col.type))  # -0. and 0. are one value
     d = col.dictionary_encode()
     codes = d.indices.fill_null(-1).to_numpy(zero_copy_only=False)
     return Encoded(d.dictionary, np.bincount(codes[codes >= 0], minlength=len(d.dictionary)), codes, n)
@@ -248,13 +251,21 @@ def profile_column(
     return p
 
 # %% ../nbs/02_profile.ipynb #32357002
-def _salt(name): return text_hashes(pa.array([name]))[0]
-
 def cell_hash(
     p:ColumnProfile,
+    nth:int=0, # columns of the same name before it
 )->np.ndarray: # uint64 (n_rows,)
     "A column's part of the row hash."
-    return mix(p.row_hash ^ _salt(p.name))
+    return mix(p.row_hash ^ text_hashes(pa.array([p.name+f"\0{nth}"*(nth > 0)]))[0])
+
+def row_hashes(
+    columns:list[ColumnProfile],
+    rows:int,
+)->np.ndarray: # uint64 (rows,)
+    "One hash a row: equal rows have equal ones, whatever the order of the columns."
+    out, seen = np.zeros(rows, np.uint64), Counter()
+    for c in columns: out += cell_hash(c, seen[c.name]); seen[c.name] += 1
+    return out
 
 def diff_rows(
     rows:np.ndarray, prev_rows:np.ndarray,  # row hashes, uint64
@@ -319,8 +330,7 @@ def profile_small(
     columns = [profile_column(n, table.column(i), max_values) for i, n in enumerate(table.column_names)]
     if key: _keys(columns, key)
     if previous is not None and not isinstance(previous, Profile): previous = profile_small(as_arrow(previous), key, max_values=max_values)
-    rows = sum((cell_hash(c) for c in columns), np.zeros(table.num_rows, np.uint64))
-    return _finish(columns, rows, key, previous, name, _bad_lines(table))
+    return _finish(columns, row_hashes(columns, table.num_rows), key, previous, name, _bad_lines(table))
 
 # %% ../nbs/02_profile.ipynb #b7a10002
 def scanned_column(
@@ -363,9 +373,15 @@ def profile_table(
     memory_limit:str|None=None,  # of the engine, such as 256MiB
 )->Profile:
     "Measure one update; `UsageError` if a key column is missing, `SourceError` if a file cannot be read."
-    with Input(table) as new:
-        if not new.large: return profile_small(new.table, key, previous, name, max_values)
-        return profile_large(new.source, key, name, max_values, threads, memory_limit)
+    if isinstance(previous, Profile) or previous is None: old = nullcontext()
+    else: old = Input(previous)
+    with Input(table) as new, old as was:
+        if not new.large and not (was and was.large): return profile_small(new.table, key, was.table if was else previous, name, max_values)
+        p = profile_large(new.source, key, name, max_values, threads, memory_limit) if new.large else profile_small(new.table, key, None, name, max_values)
+        if was: p.table |= changes(new, was, key, threads, memory_limit)
+        elif previous is not None: p.table["schema_changes"] = float(schema_changes(p.columns, previous.columns))
+        return p
+
 
 # %% ../nbs/02_profile.ipynb #012c592c
 def reprofile(

@@ -69,9 +69,9 @@ def value_hashes(
     "Stable 64-bit hashes: equal over processes, platforms, versions and engines."
     t = values.type
     if pa.types.is_string(t) or pa.types.is_large_string(t): return text_hashes(values)
-    if pa.types.is_timestamp(t): values = values.cast(pa.timestamp("us", t.tz), safe=False).cast(pa.int64())
-    elif pa.types.is_date64(t): values = values.cast(pa.date32(), safe=False).cast(pa.int32())
-    elif pa.types.is_temporal(t): values = values.cast(pa.int64() if t.bit_width == 64 else pa.int32())
+    if pa.types.is_temporal(t): # dates in days, all else in microseconds
+        unit = pa.timestamp("us", t.tz) if pa.types.is_timestamp(t) else pa.date32() if pa.types.is_date(t) else pa.duration("us") if pa.types.is_duration(t) else pa.time64("us")
+        values = values.cast(unit, safe=False).cast(pa.int32() if pa.types.is_date(t) else pa.int64())
     elif pa.types.is_boolean(t): values = values.cast(pa.int8())
     return number_hashes(values.to_numpy(zero_copy_only=False))
 
