@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from dsmon_research.config import SourceError, UsageError
 from dsmon_research.engine import Plan, scan
 from dsmon_research.profile import profile_large, profile_small, profile_table, scanned_column
+from dsmon_research.read import read_table
 from dsmon_research.sketch import value_hashes
 
 EXAMPLES = int(os.environ.get("DSMON_EXAMPLES", 1000))   # `make soak` runs 10,000
@@ -115,9 +116,9 @@ def mixed(n=4000, seed=3):
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory):
-    table = mixed()
     path = tmp_path_factory.mktemp("engine")/"it's [a] table.parquet"
-    pq.write_table(table, path, row_group_size=700)
+    pq.write_table(mixed(), path, row_group_size=700)
+    table = read_table(path)
     return table, path, profile_small(table)
 
 
