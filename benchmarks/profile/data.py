@@ -56,7 +56,7 @@ def derive(
     made:bool,   # `base` is our own, not a given file
 )->str:          # the query
     "What a table holds."
-    if name == "x4": return update(0, 4*rows) if made else f"select * from '{base}', range(4) t(copy_)"
+    if name == "x4": return update(0, 4*rows) if made else f"select t.* from '{base}' t, range(4)"
     if name == "csv": return f"from '{base}'"
     if name in ("part", "tiny"): return f"from '{base}' limit {max(1, rows//slow) if name == 'part' else 1000}"
     names = [r[0].replace('"', '""') for r in con.execute(f"describe from '{base}'").fetchall()]

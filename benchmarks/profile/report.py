@@ -1,6 +1,7 @@
 """`python report.py RESULT FOLDER`: medians and paired ratios into the result, a table and a picture into the folder."""
 import json, os, statistics, sys
 from pathlib import Path
+from data import ROWS
 
 NAMES = dict(profile="this profiler", summarize="DuckDB SUMMARIZE", decode="limit: decode all columns", chdb="chDB, one query", polars="Polars, streaming", pandas="pandas", pandas_arrow="pandas on Arrow",
     spark="Spark, local", great_expectations="Great Expectations, ~100 checks", whylogs="whylogs", evidently="Evidently, data summary", ydata="ydata-profiling, minimal")
@@ -29,6 +30,8 @@ def paired(
     rounds = [k for k, *line in good if tuple(line) == top and (bottom is None or (k, *bottom) in good)]
     return spread([good[k, *top][measure]/(good[k, *bottom][measure] if bottom else 1) for k in rounds])
 
+def _inside(got, sense, bound): return None if got is None or bound is None else got["median"] <= bound if sense == "<=" else got["median"] >= bound
+
 def summary(result):
     "Medians and ratios of every line, and what became of the goals."
     good = {(r["round"], r["table"], r["tool"]): r for r in result["runs"] if r["status"] == "ok"}
@@ -41,8 +44,7 @@ def summary(result):
     goals = []
     for words, measure, top, bottom, sense, must, stretch in GOALS:
         got = paired(good, measure, top, bottom)
-        inside = lambda bound: None if got is None or bound is None else (got["median"] <= bound if sense == "<=" else got["median"] >= bound)
-        goals.append(dict(goal=words, measure=MEASURES[measure], sense=sense, must=must, stretch=stretch, got=got, held=inside(must), stretched=inside(stretch)))
+        goals.append(dict(goal=words, measure=MEASURES[measure], sense=sense, must=must, stretch=stretch, got=got, held=_inside(got, sense, must), stretched=_inside(got, sense, stretch)))
     return dict(lines=lines, goals=goals)
 
 def num(x): return "–" if x is None else f"{x:.0f}" if abs(x) >= 100 else f"{x:.1f}" if abs(x) >= 10 else f"{x:.2f}"
@@ -70,18 +72,20 @@ def picture(result, file):
     "CPU and peak memory of every tool, as multiples of the profiler's on the same table."
     import matplotlib; matplotlib.use("Agg"); matplotlib.rcParams["svg.hashsalt"] = "profile"
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
     lines = result["summary"]["lines"]
     bars = [(table, tool, lines[table][tool]) for table in ("base", "part") for tool in lines.get(table, {}) if tool != "profile" and not (table == "part" and tool == "summarize" and "base" in lines) and lines[table][tool]["of_profile"]["cpu_s"]]
     if not bars: return False
     bars.sort(key=lambda b: -b[2]["of_profile"]["cpu_s"]["median"])
     fig, axes = plt.subplots(1, 2, figsize=(11, .42*len(bars)+1.4), sharey=True, layout="constrained")
-    for ax, m, words in zip(axes, ("cpu_s", "peak_mib"), ("CPU seconds", "peak memory")):
+    for ax, m, words in zip(axes, ("cpu_s", "peak_mib"), ("CPU seconds", "peak memory of the largest process")):
         x = [b[2]["of_profile"][m] for b in bars]
         mid = [s["median"] for s in x]
         ax.barh(range(len(bars)), [v-1 for v in mid], left=1, color=["#c7623b" if v < 1 else "#3b7dc7" for v in mid], height=.62)
         ax.errorbar(mid, range(len(bars)), xerr=[[s["median"]-s["min"] for s in x], [s["max"]-s["median"] for s in x]], fmt="none", ecolor="#222", capsize=2, lw=1)
         for i, s in enumerate(x): ax.annotate(f"{num(s['median'])}×", (max(s["max"], 1), i), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8)
-        ax.set_xscale("log"); ax.axvline(1, color="#222", lw=1); ax.set_xlabel(f"{words}, this profiler = 1"); ax.spines[["top", "right"]].set_visible(False)
+        ax.set_xscale("log"); ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5))); ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}")); ax.xaxis.set_minor_locator(NullLocator())
+        ax.axvline(1, color="#222", lw=1); ax.set_xlabel(f"{words}, this profiler = 1"); ax.spines[["top", "right"]].set_visible(False)
         ax.set_xlim(min([.5, *(s["min"]*.8 for s in x)]), max(2, *(s["max"] for s in x))*2); ax.tick_params(axis="y", length=0)
     axes[0].set_yticks(range(len(bars)), [f"{NAMES[tool]}{' *' if table == 'part' else ''}" for table, tool, _ in bars])
     fig.savefig(file, metadata=dict(Date=None)); plt.close(fig)
@@ -90,12 +94,13 @@ def picture(result, file):
 def page(result, drawn):
     "The page of the documentation."
     m, facts, s = result["machine"], result["tables"], result["summary"]
+    rows = facts.get("base", {}).get("rows")
     size = lambda t: f"{facts[t]['rows']:,} rows × {facts[t]['columns']} columns, {facts[t]['bytes']/1e6:,.0f} MB"
     failures = sorted({f"{NAMES[r['tool']]} on {r['table']}: {r['status']}, {r['why']}" for r in result["runs"] if r["status"] != "ok" and r.get("why")})
     parts = ["# The profiler against its peers", "> Whole processes in interleaved rounds on one machine: every ratio is of two runs made side by side.",
         f"Made by `make bench-profile` ([how](../../benchmarks/profile/README.md)) on {m['cores']} cores of {m['cpu']}, {m['memory_gib']} GiB, {m['system']}, Python {m['python']}, DuckDB {m['duckdb']}, load {m['load'][0]} at the start, "
         f"{result['started']} to {result.get('ended', 'interrupted')}, commit {m['commit']}. Profiler: `{result['candidate']}`. Peers: {', '.join(m['peers'].values())}. Ratios are medians of the rounds' ratios, with the smallest and the largest; times move with the machine, ratios hardly.",
-        "## Goals", goals_of(s["goals"])]
+        "## Goals", *([f"A trial on {rows:,} rows: the goals are stated for {ROWS:,} rows and do not apply."] if rows and rows < ROWS//2 else []), goals_of(s["goals"])]
     if drawn: parts += [f"![CPU and peak memory of every peer as a multiple of the profiler's]({drawn})", *([f"\\* on the first {facts['part']['rows']:,} rows, with the profiler measured on the same rows."] if "part" in facts else [])]
     for t, lines in sorted(s["lines"].items(), key=lambda kv: list(TITLES).index(kv[0])): parts += [f"## {TITLES[t]}", f"{size(t)}.", table_of(lines)]
     if failures: parts += ["## What did not run", "\n".join(f"- {f}" for f in failures)]
