@@ -3,7 +3,7 @@ import json, os, statistics, sys
 from pathlib import Path
 from data import ROWS
 
-NAMES = dict(profile="this profiler", summarize="DuckDB SUMMARIZE", decode="limit: decode all columns", chdb="chDB, one query", polars="Polars, streaming", pandas="pandas", pandas_arrow="pandas on Arrow",
+NAMES = dict(profile="this profiler", summarize="DuckDB SUMMARIZE", decode="limit: decode all columns", chdb="chDB, one query", chdb_top="chDB, frequent values of all columns", polars="Polars, streaming", pandas="pandas", pandas_arrow="pandas on Arrow",
     spark="Spark, local", great_expectations="Great Expectations, ~100 checks", whylogs="whylogs", evidently="Evidently, data summary", ydata="ydata-profiling, minimal")
 TITLES = dict(base="The reference table", part="The slow peers, on the first rows of the reference table", x4="Four times the rows", wide="The same cells as 200 columns", csv="The reference table as CSV")
 MEASURES = dict(wall_s="wall", cpu_s="CPU", peak_mib="peak memory")

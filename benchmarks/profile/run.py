@@ -14,14 +14,14 @@ ROOT = HERE.parents[1]
 
 # name -> (environment, script and its arguments); the environment `None` is the project's own
 PEERS = dict(
-    summarize=(None, "duckdb_scan.py", "summarize"), decode=(None, "duckdb_scan.py", "decode"), chdb=("chdb", "chdb_query.py"), polars=("polars", "polars_stream.py"),
+    summarize=(None, "duckdb_scan.py", "summarize"), decode=(None, "duckdb_scan.py", "decode"), chdb=("chdb", "chdb_query.py", "text"), chdb_top=("chdb", "chdb_query.py", "all"), polars=("polars", "polars_stream.py"),
     pandas=("pandas", "pandas_describe.py", "numpy"), pandas_arrow=("pandas", "pandas_describe.py", "pyarrow"), spark=("spark", "spark_summary.py"),
     great_expectations=("great_expectations", "gx_checks.py"), whylogs=("whylogs", "whylogs_log.py"), evidently=("evidently", "evidently_summary.py"), ydata=("ydata", "ydata_minimal.py"))
 
 # what a round runs, table by table: neighbours are compared with each other
 ROUND = dict(
     wide=["profile", "summarize"],
-    base=["profile", "summarize", "decode", "chdb", "polars", "pandas", "pandas_arrow", "spark"],
+    base=["profile", "summarize", "decode", "chdb", "chdb_top", "polars", "pandas", "pandas_arrow", "spark"],
     x4=["profile", "summarize"],
     csv=["profile", "decode", "summarize"],
     part=["profile", "summarize", "great_expectations", "whylogs", "evidently", "ydata"])
@@ -105,9 +105,8 @@ def command(tool, file, a):
 
 def one(tool, table, facts, a, scratch):
     "A run, whatever becomes of it."
-    try: cmd = command(tool, facts["file"], a)
-    except OSError as e: return dict(tool=tool, table=table, status="failed", why=str(e))
-    got = measure(cmd, a.timeout, scratch, keep=("PYTHONPATH",) if tool == "profile" else ())
+    try: got = measure(command(tool, facts["file"], a), a.timeout, scratch, keep=("PYTHONPATH",) if tool == "profile" else ())
+    except OSError as e: return dict(tool=tool, table=table, status="failed", why=str(e).replace(f"{ROOT}/", ""))
     seen = rows_seen(got.pop("output"))
     if got["status"] == "ok" and tool != "decode" and seen != facts["rows"]: got |= dict(status="wrong", why=f"it reports {seen} rows of {facts['rows']}")
     return dict(tool=tool, table=table) | got
