@@ -61,16 +61,16 @@ def measure(
         p = subprocess.Popen(cmd, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=env, cwd=cwd, start_new_session=True)
         timer = threading.Timer(timeout, lambda: (late.set(), _kill(p.pid))); timer.start()
         cpu, peak, wall, code = 0, 0, None, None
-        while True:
-            since = 0 if code is None else time.perf_counter()-begin-wall           # seconds that others outlive the command
-            try: pid, status, used = os.wait4(-1, 0 if code is None else os.WNOHANG)
-            except ChildProcessError: break
-            if pid:
-                cpu, peak = cpu+used.ru_utime+used.ru_stime, max(peak, used.ru_maxrss/1024)
-                if pid == p.pid: wall, code = time.perf_counter()-begin, os.waitstatus_to_exitcode(status)
-            elif since > 30: break
-            else: _kill(p.pid) if since > 15 else time.sleep(.05)
-        timer.cancel(); p.returncode = code
+        try:
+            while True:
+                since = 0 if code is None else time.perf_counter()-begin-wall           # seconds that others outlive the command
+                try: pid, status, used = os.wait4(-1, 0 if code is None else os.WNOHANG)
+                except ChildProcessError: break
+                if pid: cpu, peak = cpu+used.ru_utime+used.ru_stime, max(peak, used.ru_maxrss/1024)
+                if pid == p.pid: wall, code = time.perf_counter()-begin, os.waitstatus_to_exitcode(status); timer.cancel()
+                elif pid == 0: _end_children() if since > 15 else time.sleep(.05)
+        except BaseException: _end_children(); raise
+        finally: timer.cancel(); p.returncode = code
         texts = []
         for f in (out, err): f.seek(0); texts.append(f.read().decode(errors="replace").strip())
     status = "timeout" if late.is_set() else "ok" if code == 0 else "failed"
@@ -82,6 +82,12 @@ def measure(
 def _kill(group):
     try: os.killpg(group, signal.SIGKILL)
     except ProcessLookupError: return
+
+def _end_children():
+    "End what is ours and still runs; orphans have become our children."
+    for f in Path("/proc/self/task").glob("*/children"):
+        for pid in f.read_text().split(): os.kill(int(pid), signal.SIGKILL)
+    time.sleep(.05)
 
 def adopt():
     "Orphans of a peer (Spark's Java outlives its Python) become our children, so that their CPU is counted. Linux only."
