@@ -87,7 +87,7 @@ def ensemble_folder(
     to:Path,      # folder to make
     models:Path,  # data/NAME/backtest/models
     past:dict,    # member -> its scores on the real history
-    how:str="cauchy",
+    how:str="fisher", # as in `walk_ensemble`
 )->Path:
     "The champion as plain files: its members' folders and their past scores."
     for m in past: shutil.copytree(models/m, to/m)
