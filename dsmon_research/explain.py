@@ -44,7 +44,7 @@ def say(
     "One reason in plain words."
     column, metric = feature
     m = (ALL_METRICS if column is not None else TABLE_METRICS)[metric]
-    if m.kind == "extreme" and observed == round(observed): low, high = np.round([low, high]) # the smallest of whole numbers is usually whole
+    if m.kind == "extreme" and np.isclose(observed, round(observed), rtol=1e-9, atol=1e-9): low, high = np.round([low, high]) # the smallest of whole numbers is usually whole
     what = m.words.format(number_words(observed, m.kind))
     return f"{'' if column is None else f'`{column}` '}{what} ({band_words(low, high, m.kind)})"
 
