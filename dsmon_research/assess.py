@@ -43,6 +43,7 @@ class Assessment:
     def text(self): return _text(self)
     def _repr_html_(self): return _card(self)
 
+# %% ../nbs/11_assess.ipynb #a7b8442e
 _signs = dict(healthy="●", unhealthy="▲", unknown="◆")
 _said = dict(healthy="healthy", unhealthy="unhealthy", unknown="cannot judge yet")
 _colours = dict(healthy="#147d8c", unhealthy="#b3390c", unknown="#6c7683")
@@ -111,6 +112,7 @@ def _seen_before(h, column): # sorted hashes of the values before the newest upd
     v = vocabulary(past) if past else None
     return v.hashes if v is not None and not v.level.any() else None
 
+# %% ../nbs/11_assess.ipynb #b18fe7c1
 def _sentence(verdict, h, w, why, place, missing, money):
     rows = w.names.index((None, "rows"))
     if verdict == "unknown":

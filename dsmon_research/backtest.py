@@ -219,6 +219,7 @@ def _history_table(h, runs, champion, ds, alpha)->pa.Table:
     return pa.table(dict(update=h.ids, time=pa.array(h.times, pa.timestamp("s", "UTC")), rows=h.metric(None, "rows").astype(np.int64), score=pa.array(score, from_pandas=True),
                          p_value=pa.array(p, from_pandas=True), alarm=pa.array(p <= alpha, mask=np.isnan(p)), event=pa.array(event, pa.string())))
 
+# %% ../nbs/09_backtest.ipynb #c9bae67b
 def _reason_rows(h, runs, inj, champion, alpha)->pa.Table:
     "Reasons of the real history's alerts and newest update, and of one caught example per kind of fault."
     out = []
@@ -264,6 +265,7 @@ def data_hash(name:str, root:Path|None=None)->str: # 16 hexadecimal digits
     index = pq.read_table(paths(name, root).updates/"_index.parquet", columns=["id", "content_hash"])
     return hashlib.sha256(repr(index.to_pylist()).encode()).hexdigest()[:16]
 
+# %% ../nbs/09_backtest.ipynb #609943a6
 def backtest(
     name:str,            # dataset
     root:Path|None=None, # default: the project's root

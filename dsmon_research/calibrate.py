@@ -43,6 +43,7 @@ def _tail_of(past, share): # where the tail begins, its mean excess (raised by t
     u, excess = s[-m-1], s[-m:]-s[-m-1]
     return u, max(excess.mean()*(1+2/np.sqrt(m)), 1e-9*max(abs(u), 1)), (m+1)/(len(s)+1)
 
+# %% ../nbs/08_calibrate.ipynb #67fca6e7
 def p_values(
     past:np.ndarray,   # scores of past healthy updates (n,)
     scores:np.ndarray, # scores to judge (k,)

@@ -91,6 +91,7 @@ def _defaults()->str:
     if not shipped: raise UsageError("the package's params.yaml is missing: install dsmon_research again")
     return Path(shipped[0].locate()).read_text(encoding="utf-8")
 
+# %% ../nbs/14_cli.ipynb #cac85d82
 def with_block(
     text:str,  # a params.yaml
     name:str,  # dataset
@@ -122,6 +123,7 @@ def _checked(text, name): # the project's parameters as this text would make the
         (Path(d)/"params.yaml").write_text(text, encoding="utf-8")
         return load_params(d).datasets[name]
 
+# %% ../nbs/14_cli.ipynb #2afcc69f
 def do_init(a)->Done:
     "`dsmon init NAME --source URI`: look at the first updates, add a block to params.yaml."
     from dsmon_research.collect import updates
@@ -269,6 +271,7 @@ def parser()->argparse.ArgumentParser:
     _dataset_verbs(verb)
     return p
 
+# %% ../nbs/14_cli.ipynb #aa052793
 def _dataset_verbs(verb):
     known = "a dataset in params.yaml"
     verb("backtest", do_backtest, "let the detectors compete on this dataset").add_argument("name", metavar="NAME", help=known)

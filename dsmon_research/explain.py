@@ -105,6 +105,7 @@ def _culprit_values(e, m, reason, up, seen): # which distinct values make the re
     return {"max": x > reason["expected_high"], "q95": x > reason["expected_high"], "min": x < reason["expected_low"], "q05": x < reason["expected_low"],
             "negative_share": x < 0, "zero_share": x == 0, "nonfinite_share": ~np.isfinite(x)}[m]
 
+# %% ../nbs/08a_explain.ipynb #428ff04d
 def _repeated(table): # rows that repeat an earlier one
     h = sum((cell_hash(profile_column(n, table.column(i))) for i, n in enumerate(table.column_names)), np.zeros(table.num_rows, np.uint64))
     _, first = np.unique(h, return_index=True)

@@ -170,6 +170,7 @@ def _history_title(h, flagged):
     text = f"{len(flagged)} of {judged:,} judged updates raised an alert"
     return f"{text}, {known} of them on a day with a known event" if known else text
 
+# %% ../nbs/13_plots.ipynb #ec59f222
 def _day_labels(flagged, why, width): # width 0: the date alone; points (time, once, text), days with a known event first; days in a row with one event share a label
     f, out = flagged.sort_values("t"), []
     same = (f.event.ne(f.event.shift()) | f.event.isna() | (f.t.diff() > pd.Timedelta(days=7))).cumsum()
@@ -375,9 +376,9 @@ def heat_table(by_fault:dict)->pd.DataFrame: # index kind, columns magnitude (sh
     return t.loc[recall.sort_values(ascending=False, kind="stable").index]
 
 def _heat_title(t):
-    worst, big = t.index[-1], t.columns[t.loc[t.index[-1]].notna()][-1]
-    full = [k for k in t.index if t.loc[k].dropna().iloc[-1] >= .9]
-    return f"{len(full)} of {len(t)} fault kinds are caught nine times in ten at full size; hardest: {worst.replace('_', ' ')} ({say(t.loc[worst, big], 'share')})"
+    last = {k: t.loc[k].dropna().iloc[-1] for k in t.index} # at the largest size
+    worst, full = min(t.index, key=lambda k: (last[k], k)), [k for k in t.index if last[k] >= .9]
+    return f"{len(full)} of {len(t)} fault kinds are caught nine times in ten at full size; hardest: {worst.replace('_', ' ')} ({say(last[worst], 'share')})"
 
 # %% ../nbs/13_plots.ipynb #feb748fd
 @_styled

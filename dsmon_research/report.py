@@ -373,6 +373,7 @@ _pages["report"] = """{% extends "page" %}{% block title %}[{{ WORDS[v.verdict]|
 # %% ../nbs/13a_report.ipynb #a58abeda
 HEADS = dict(recall_at_budget="Caught within budget", auc_pr="PR area", auc="ROC area", realised_fpr="False alerts", delay_updates="Delay (updates)", column_hit_at_1="Right column first")
 
+# %% ../nbs/13a_report.ipynb #287e51d7
 def _rhythm(times): # how often updates come
     t = pd.to_datetime(pd.Series(times), utc=True).sort_values().diff().dropna()
     if t.empty: return ""

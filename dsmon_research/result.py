@@ -88,6 +88,7 @@ def write_metrics(
     if got.dataset != check_name(name): raise UsageError(f"result of {got.dataset!r} cannot be written as {name!r}")
     return atomic_write(paths(name, root).metrics, dump_json(got.model_dump()))
 
+# %% ../nbs/08c_result.ipynb #3c48e36c
 def read_metrics(
     name:str,            # dataset
     root:Path|None=None,

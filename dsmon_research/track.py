@@ -161,6 +161,7 @@ def _model_folder(d, by, models, members, scratch): # where this detector's save
     if d != "ensemble" or not have: return None
     return ensemble_folder(Path(scratch)/"ensemble", models, {m: by[m].query("seed == -1")["score"].to_numpy() for m in have})
 
+# %% ../nbs/10_track.ipynb #fb7eed61
 def log_result(
     name:str,            # dataset with `metrics/NAME.json`
     root:Path|None=None, # default: the project's root
