@@ -6,8 +6,8 @@
 __all__ = ['curves', 'open_store', 'flat_metrics', 'ensemble_folder', 'log_result', 'sync']
 
 # %% ../nbs/10_track.ipynb #ebc00481
-import json, logging, math, os, shutil, tempfile, warnings
-from contextlib import contextmanager
+import io, json, logging, math, os, shutil, tempfile, warnings
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 
 import numpy as np
@@ -101,7 +101,7 @@ def _log_model(mlflow, run_id, folder, register=None):
     rows = [TensorSpec(np.dtype("float64"), (-1, -1))], [TensorSpec(np.dtype("float64"), (-1,))]
     needs = [f"{p}=={im.version(p)}" for p in ("dsmon_research", "numpy", "scikit-learn")]
     script = importlib.util.find_spec("dsmon_research.model").origin
-    with warnings.catch_warnings(), mlflow.start_run(run_id=run_id):
+    with warnings.catch_warnings(), redirect_stderr(io.StringIO()), mlflow.start_run(run_id=run_id): # it announces every version
         warnings.simplefilter("ignore")
         return mlflow.pyfunc.log_model(name="model", python_model=script, artifacts={"detector": str(folder)}, pip_requirements=needs,
                                        signature=ModelSignature(*map(Schema, rows)), registered_model_name=register)
