@@ -45,6 +45,7 @@ def say(
     "One reason in plain words."
     column, metric = feature
     m = (ALL_METRICS if column is not None else TABLE_METRICS)[metric]
+    if m.kind == "extreme" and np.isclose(observed, round(observed), rtol=1e-9, atol=1e-9): low, high = np.round([low, high]) # the smallest of whole numbers is usually whole
     what = m.words.format(number_words(observed, m.kind))
     return f"{'' if column is None else f'`{column}` '}{what} ({band_words(low, high, m.kind)})"
 
@@ -106,6 +107,7 @@ def _culprit_values(e, m, reason, up, seen): # which distinct values make the re
     return {"max": x > reason["expected_high"], "q95": x > reason["expected_high"], "min": x < reason["expected_low"], "q05": x < reason["expected_low"],
             "negative_share": x < 0, "zero_share": x == 0, "nonfinite_share": ~np.isfinite(x)}[m]
 
+# %% ../nbs/08a_explain.ipynb #428ff04d
 def _repeated(table): # rows that repeat an earlier one
     h = row_hashes([profile_column(n, table.column(i)) for i, n in enumerate(table.column_names)], table.num_rows)
     _, first = np.unique(h, return_index=True)
