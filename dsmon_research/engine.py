@@ -16,14 +16,13 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa, pyarrow.compute as pc, pyarrow.parquet as pq
 
 from .config import SourceError, UsageError
-from .sketch import Sketch, mix, number_hashes, sketch, text_hashes, value_hashes
+from .sketch import Sketch, as_numpy, from_numpy, sketch, value_hashes
 
 # %% ../nbs/01c_engine.ipynb #8514954b
 def kind_of_type(
@@ -59,14 +58,14 @@ def engine(
 class Table:
     "A Parquet file or Arrow table under a connection."
     def __init__(self, con, source):
-        self.con, self.arrow = con, None
+        self.con, self.arrow, self._exact = con, None, {}
         if isinstance(source, pa.Table): self._arrow(source)
         else: self._parquet(Path(source))
         self.kinds = [kind_of_type(f.type) for f in self.schema]
 
     def _arrow(self, t):
         self.schema, self.n, self.sql = t.schema, t.num_rows, "arrow_table"
-        self.arrow = t.rename_columns([f"c{i}" for i in range(t.num_columns)]).append_column("r", pa.array(np.arange(t.num_rows)))
+        self.arrow = t.rename_columns([f"c{i}" for i in range(t.num_columns)]).append_column("r", from_numpy(np.arange(t.num_rows)))
 
     def _parquet(self, path):
         try:
@@ -83,6 +82,13 @@ class Table:
         if self.kinds[i] == "other" and pa.types.is_nested(t): return f"to_json({c})::VARCHAR"
         if pa.types.is_binary(t) or pa.types.is_large_binary(t): return f"lower(hex({c}))"
         return f"{c}::DOUBLE" if pa.types.is_decimal(t) else f"{c}::VARCHAR" if pa.types.is_dictionary(t) and self.kinds[i] == "text" else c
+
+    def exact_as_double(self, i:int)->bool:
+        "Do all whole numbers of column i lie within 2^53? A Parquet file's footer knows without reading a row."
+        if i not in self._exact:
+            low, high = self.ask(f"select min(c{i}) a, max(c{i}) b from {self.sql}").to_pylist()[0].values()
+            self._exact[i] = low is None or (low >= -2**53 and high <= 2**53)
+        return self._exact[i]
 
     def ask(self, sql:str)->pa.Table:
         "The answer to a question; may be called from several threads."
@@ -155,15 +161,15 @@ def _plain(a): # one array without dictionaries, chunks and views
 def _sorted(values, counts): # texts by hash, all else by value; NaN last
     t = values.type
     order = np.argsort(value_hashes(values), kind="stable") if t == pa.string() else pc.sort_indices(values.cast(pa.int8()) if pa.types.is_boolean(t) else values)
-    return values.take(order), counts[np.asarray(order)]
+    return values.take(from_numpy(order) if isinstance(order, np.ndarray) else order), counts[order if isinstance(order, np.ndarray) else as_numpy(order)]
 
 def _counted(a): # different values of an array, sorted, and their counts; numbers and times without a hash table
     a = a.drop_null()
-    if a.type == pa.string() or not len(a): return _sorted((v := a.value_counts()).field(0), v.field(1).to_numpy())
+    if a.type == pa.string() or not len(a): return _sorted((v := a.value_counts()).field(0), as_numpy(v.field(1)))
     raw = a if not pa.types.is_temporal(a.type) else a.cast(pa.int64() if a.type.bit_width == 64 else pa.int32())
-    x = np.sort(raw.to_numpy())
+    x = np.sort(as_numpy(raw))
     first = np.flatnonzero(np.concatenate([[True], x[1:] != x[:-1]]))
-    return pa.array(x[first]).cast(a.type), np.diff(first, append=len(x))
+    return from_numpy(x[first]).cast(a.type), np.diff(first, append=len(x))
 
 def group_sql(t:Table, i:int, where:str="")->str:
     "All values of column i with their counts."
@@ -171,15 +177,15 @@ def group_sql(t:Table, i:int, where:str="")->str:
 
 def whole_column(t:Table, i:int, answer:pa.Table)->Scanned:
     "A column from its value counts."
-    values, n = _plain(answer["v"]), answer["n"].to_numpy()
-    ok = values.is_valid().to_numpy(zero_copy_only=False)
+    values, n = _plain(answer["v"]), as_numpy(answer["n"])
+    ok = as_numpy(values.is_valid())
     if values.type == pa.null(): values = values.cast(pa.string())
-    values, counts = _sorted(values.filter(pa.array(ok)), n[ok])
+    values, counts = _sorted(values.drop_null(), n[ok])
     return Scanned(t.schema.field(i).name, t.schema.field(i).type, t.n, int(counts.sum()), values, counts)
 
 # %% ../nbs/01c_engine.ipynb #907ea675
 _NUMBER = dict(low="min({f})", high="max({f})", s="fsum({f}::DOUBLE)", q="fsum(({f}::DOUBLE-{c})*({f}::DOUBLE-{c}))", finite="count({f})", zero="countif({f}=0)::BIGINT", negative="countif({f}<0)::BIGINT")
-_FACTS = dict(int=_NUMBER | {"s": "sum({f})::VARCHAR"}, float=_NUMBER | {"whole": "countif({f}=trunc({f}))::BIGINT"}, time=dict(low="min(epoch_us({f}))", high="max(epoch_us({f}))"),
+_FACTS = dict(int=_NUMBER | {"s": "sum({f})::VARCHAR"}, float=_NUMBER | {"whole": "countif({f}=trunc({f}))::BIGINT"}, time=dict(low="epoch_us(min({f}))", high="epoch_us(max({f}))"),
               text=dict(low="min(length({f}))", high="max(length({f}))", s="sum(length({f}))::BIGINT"))
 
 def facts_sql(
@@ -196,7 +202,7 @@ def hash_sql(t:Table, i:int)->str:
     "SQL of the value's hash, as in `sketch`."
     x, k, type_ = t.x(i), t.kinds[i], t.schema.field(i).type
     if k == "time": return f"hash(({x}-DATE '1970-01-01')::DOUBLE)" if pa.types.is_date(type_) else f"hash(epoch_us({x})::DOUBLE)"
-    if k == "int" and type_.bit_width == 64: return f"case when {x} between -9007199254740992 and 9007199254740992 then hash({x}::DOUBLE) else hash({x}) end"
+    if k == "int" and type_.bit_width == 64 and not t.exact_as_double(i): return f"case when {x} between -9007199254740992 and 9007199254740992 then hash({x}::DOUBLE) else hash({x}) end"
     return f"hash({x}::DOUBLE)" if k in ("int", "float") else f"hash({x})"
 
 def below(level:int)->str: return f"< {2**(64-level)}::UBIGINT"
@@ -243,7 +249,7 @@ def text_facts(
     rows:int,
 )->dict:
     "Exact metrics of the texts."
-    empty = 0 if blank is None else int(pc.sum(pc.equal(pc.utf8_length(pc.ascii_trim_whitespace(blank)), 0)).as_py() or 0)
+    empty = 0 if blank is None else int((as_numpy(pc.utf8_length(pc.ascii_trim_whitespace(blank))) == 0).sum())
     return dict(empty_share=empty/rows, len_min=f["low"], len_max=f["high"], len_mean=_digits(f["s"]/f["filled"]))
 
 # %% ../nbs/01c_engine.ipynb #cf264efd
@@ -261,7 +267,7 @@ def sketch_sql(t:Table, i:int, level:int)->str:
 
 def grouped_sketch(answer:pa.Table, level:int, filled:int)->Sketch:
     "The same from a GROUP BY."
-    return sketch(value_hashes(_plain(answer["v"])), answer["n"].to_numpy(), answer.num_rows+1, level, filled)
+    return sketch(value_hashes(_plain(answer["v"])), as_numpy(answer["n"]), answer.num_rows+1, level, filled)
 
 # %% ../nbs/01c_engine.ipynb #ae2a567f
 NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?\s*$"
@@ -272,7 +278,7 @@ def spelt_in(
 )->tuple[float|None, bool]: # mean of the numbers, None without any; are there times?
     "What a sample of texts spells."
     number, time = pc.match_substring_regex(values, NUMBER), pc.any(pc.match_substring_regex(values, TIME)).as_py()
-    x = pc.cast(pc.utf8_trim_whitespace(values.filter(number)), pa.float64()).to_numpy()
+    x = as_numpy(pc.cast(pc.utf8_trim_whitespace(values.filter(number)), pa.float64()))
     x = x[np.isfinite(x)]
     return (float(f"{x.mean():.3g}") if len(x) else None), bool(time)
 

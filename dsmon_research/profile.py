@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['COLUMN_METRICS', 'TABLE_METRICS', 'Metric', 'Encoded', 'encode', 'numbers', 'number_metrics', 'trigrams',
-           'text_metrics', 'ColumnProfile', 'measure', 'profile_column', 'cell_hash', 'row_hashes', 'diff_rows',
-           'Profile', 'schema_changes', 'profile_small', 'scanned_column', 'profile_large', 'profile_table',
-           'reprofile', 'profile_rows']
+           'text_metrics', 'ColumnProfile', 'text_times', 'measure', 'profile_column', 'cell_hash', 'row_hashes',
+           'diff_rows', 'Profile', 'schema_changes', 'profile_small', 'scanned_column', 'profile_large',
+           'profile_table', 'reprofile', 'profile_rows']
 
 # %% ../nbs/02_profile.ipynb #71ba2219
 import html, json
@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from .config import UsageError
 from .engine import NUMBER, TIME, Scanned, scan
 from .read import Input, as_arrow
-from .sketch import NULL, Sketch, gram_hashes, heavy_hitters, mix, quantile_grid, sketch, text_hashes, value_hashes
+from .sketch import NULL, Sketch, as_numpy, from_numpy, gram_hashes, heavy_hitters, mix, quantile_grid, sketch, text_hash, value_hashes
 
 # %% ../nbs/02_profile.ipynb #b35361e4
 @dataclass(frozen=True)
@@ -98,9 +98,11 @@ def encode(
     elif pa.types.is_null(t): col = col.cast(pa.string())
     elif pa.types.is_decimal(t) or pa.types.is_float16(t): col = col.cast(pa.float64())
     elif pa.types.is_binary(t) or pa.types.is_large_binary(t): col = pa.array([None if v is None else v.hex() for v in col.to_pylist()], pa.string())
-    if pa.types.is_floating(col.type): col = pc.add(col, pa.scalar(0., col.type))  # -0. and 0. are one value
+    if pa.types.is_floating(col.type): col = pc.add(col, from_numpy(np.zeros(n, f"f{col.type.bit_width//8}")))  # -0. and 0. are one value
     d = col.dictionary_encode()
-    codes = d.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    at = d.indices
+    codes = np.frombuffer(at.buffers()[1], np.int32)[at.offset:at.offset+n]
+    if at.null_count: codes = np.where(as_numpy(at.is_valid()), codes, np.int32(-1))
     return Encoded(d.dictionary, np.bincount(codes[codes >= 0], minlength=len(d.dictionary)), codes, n)
 
 # %% ../nbs/02_profile.ipynb #9de9e9aa
@@ -111,10 +113,10 @@ def numbers(
     t, v, c = e.values.type, e.values, e.counts
     if pa.types.is_string(t) or pa.types.is_large_string(t):
         ok = pc.match_substring_regex(v, NUMBER)
-        v, c = pc.cast(pc.utf8_trim_whitespace(v.filter(ok)), pa.float64()), c[ok.to_numpy(zero_copy_only=False)]
+        v, c = pc.cast(pc.utf8_trim_whitespace(v.filter(ok)), pa.float64()), c[as_numpy(ok)]
     elif pa.types.is_boolean(t): v = v.cast(pa.int8())
     elif not (pa.types.is_integer(t) or pa.types.is_floating(t)): return np.empty(0), np.empty(0, np.int64)
-    x = v.to_numpy(zero_copy_only=False).astype(np.float64)
+    x = as_numpy(v).astype(np.float64)
     order = np.argsort(x, kind="stable")
     return x[order], c[order]
 
@@ -203,19 +205,36 @@ class ColumnProfile:
 
 def _text_sample(values, counts, hashes, most=20_000):
     s = sketch(hashes, np.arange(len(hashes)), most) if len(values) > most else None
-    return (values.to_pylist(), counts) if s is None else (values.take(pa.array(s.counts)).to_pylist(), counts[s.counts])
+    return (values.to_pylist(), counts) if s is None else (values.take(from_numpy(s.counts)).to_pylist(), counts[s.counts])
+
+
+# %% ../nbs/02_profile.ipynb #b7a10012
+_PARTS = r"^(?P<y>\d{4})-(?P<m>\d{2})-(?P<d>\d{2})(?:[T ](?P<h>\d{2}):(?P<i>\d{2})(?::(?P<s>\d{2})(?:\.\d+)?)?\s?(?P<z>Z|UTC|[+-]\d{2}:?\d{2})?)?$"
+
+def text_times(
+    texts:pa.Array, # that match `TIME`
+)->tuple[np.ndarray, np.ndarray]: # seconds since 1970 in UTC (n_times,); (n_texts,) bool: is it a real moment?
+    "The moments that ISO texts name."
+    parts = dict(zip("ymdhisz", pc.extract_regex(texts, _PARTS).flatten()))
+    y, m, d, h, i, s = (as_numpy(pc.utf8_lpad(parts[k], width=2, padding="0").cast(pa.int64())) for k in "ymdhis")
+    zone = parts["z"].dictionary_encode()
+    east = [(int(z[1:3])*3600+int(z[-2:])*60)*(-1 if z[0] == "-" else 1) if z[:1] in ("+", "-") else 0 for z in zone.dictionary.to_pylist()]
+    month = (y-1970)*12+m-1
+    first, after = (k.astype("M8[M]").astype("M8[D]").astype(np.int64) for k in (month, month+1))
+    real = (m >= 1) & (m <= 12) & (d >= 1) & (d <= after-first) & (h < 24) & (i < 60) & (s < 60)
+    return ((first+d-1)*86400+h*3600+i*60+s-np.array(east, np.int64)[as_numpy(zone.indices)])[real], real
 
 def _times(e): # seconds since 1970 of the distinct values that are times, and their counts
     t, v = e.values.type, e.values
     if pa.types.is_timestamp(t) or pa.types.is_date(t):
-        return v.cast(pa.timestamp("s", tz=getattr(t, "tz", None)), safe=False).cast(pa.int64()).to_numpy(zero_copy_only=False), e.counts
-    if not (pa.types.is_string(t) or pa.types.is_large_string(t)): return np.empty(0), np.empty(0)
+        return as_numpy(v.cast(pa.timestamp("s", tz=getattr(t, "tz", None)), safe=False)), e.counts
+    none = np.empty(0), np.empty(0)
+    if not (pa.types.is_string(t) or pa.types.is_large_string(t)): return none
     ok = pc.match_substring_regex(v, TIME)
-    if not pc.any(ok).as_py(): return np.empty(0), np.empty(0)
-    import pandas as pd
-    got = pd.to_datetime(v.filter(ok).to_pylist(), utc=True, format="ISO8601", errors="coerce")
-    seconds, c = got.values.astype("datetime64[s]").astype(np.int64), e.counts[ok.to_numpy(zero_copy_only=False)]
-    return seconds[~got.isna()], c[~got.isna()]
+    which = np.flatnonzero(as_numpy(ok))
+    if not len(which): return none
+    seconds, real = text_times(v.filter(ok))
+    return seconds, e.counts[which[real]]
 
 # %% ../nbs/02_profile.ipynb #46a5bfcb
 def measure(
@@ -256,7 +275,7 @@ def cell_hash(
     nth:int=0, # columns of the same name before it
 )->np.ndarray: # uint64 (n_rows,)
     "A column's part of the row hash."
-    return mix(p.row_hash ^ text_hashes(pa.array([p.name+f"\0{nth}"*(nth > 0)]))[0])
+    return mix(p.row_hash ^ text_hash(p.name+f"\0{nth}"*(nth > 0)))
 
 def row_hashes(
     columns:list[ColumnProfile],
