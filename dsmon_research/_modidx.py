@@ -652,6 +652,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                     'dsmon_research/warehouse.py'),
                                           'dsmon_research.warehouse._ask': ('warehouse.html#_ask', 'dsmon_research/warehouse.py'),
                                           'dsmon_research.warehouse._below': ('warehouse.html#_below', 'dsmon_research/warehouse.py'),
+                                          'dsmon_research.warehouse._blank': ('warehouse.html#_blank', 'dsmon_research/warehouse.py'),
                                           'dsmon_research.warehouse._centred': ('warehouse.html#_centred', 'dsmon_research/warehouse.py'),
                                           'dsmon_research.warehouse._column': ('warehouse.html#_column', 'dsmon_research/warehouse.py'),
                                           'dsmon_research.warehouse._columns': ('warehouse.html#_columns', 'dsmon_research/warehouse.py'),

@@ -6,8 +6,8 @@
 __all__ = ['readable', 'fetch', 'counted', 'md5', 'row_text', 'sample_rows_of', 'distinct', 'profile_warehouse', 'mask_url',
            'open_warehouse', 'profile_url']
 
-# %% ../nbs/02b_warehouse.ipynb #2fc0f0ee
-import math, re
+# %% ../nbs/02b_warehouse.ipynb #2e908b1f
+import math, os, re
 from fractions import Fraction
 from functools import reduce
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -30,7 +30,10 @@ def readable(
 ):         # the same table, every column in a type that Arrow holds
     "Columns of a type that Arrow lacks as text, decimals without a scale as floats."
     casts = {c: form for c, d in table.schema().items() if (form := _arrow_form(d))}
-    return table.cast(casts) if casts else table
+    table = table.cast(casts) if casts else table
+    if table.get_backend().name != "postgres": return table
+    text = [c for c, d in table.schema().items() if d.is_string() and d.length is None]  # enums among them: Ibis calls them strings already
+    return table.cast(dict.fromkeys(text, "!string")).cast(dict.fromkeys(text, "string")) if text else table   # so only a detour makes it write the cast
 
 def _kind(d): return "number" if d.is_numeric() and not d.is_boolean() else "text" if d.is_string() else "time" if d.is_date() or d.is_timestamp() else "plain"
 
@@ -59,11 +62,12 @@ def counted(
     return Encoded(e.values.take(order), total[order.to_numpy()], None, n)
 
 def _value_counts(t, c, n): # one GROUP BY
-    got = fetch(t.filter(t[c].notnull()).group_by(v=t[c]).aggregate(k=lambda d: d.count()))
+    got = fetch(t.group_by(v=t[c]).aggregate(k=lambda d: d.count()))   # with nulls: Ibis takes NaN for one on Spark
     return counted(got["v"], got["k"].to_numpy(), n)
 
 # %% ../nbs/02b_warehouse.ipynb #30b451d9
 _MAX, _WHOLE = float(np.finfo(float).max), 2.**53
+_SPACE = "".join(c for c in map(chr, range(0x3001)) if c.isspace())           # what Python strips: 29 characters
 
 def _count_if(condition):
     import ibis
@@ -78,13 +82,17 @@ def _finite(v): # the column as float64, null where it is not finite
     x = v.cast("float64")
     return ibis.ifelse(x.between(_float(-_MAX), _float(_MAX)), x, ibis.null("float64"))
 
+def _blank(v): # rows of white space only; the pattern meets only the few texts that start with a space
+    import ibis
+    return ibis.ifelse((v == "") | v.left(1).isin(list(_SPACE)), ibis.ifelse(v.re_search(f"^[{_SPACE}]*$"), 1, 0), 0).sum()
+
 def _exact(v): # name -> aggregate, for one column of many values
     import ibis
     kind = _kind(v.type())
     if kind == "time": return dict(first=v.min(), last=v.max())
     if kind == "text":
         k = v.length().cast("int64")
-        return dict(blank=_count_if(v.strip() == ""), len_min=k.min(), len_max=k.max(), len_sum=k.sum())
+        return dict(blank=_blank(v), len_min=k.min(), len_max=k.max(), len_sum=k.sum())
     if kind == "plain": return {}
     x = _finite(v)
     small = ibis.ifelse(x.abs() < _float(_WHOLE), x, _float(.5))       # floor is a 64-bit integer in some engines
@@ -159,13 +167,14 @@ def distinct(
 # %% ../nbs/02b_warehouse.ipynb #a35d8a2a
 def _table_metrics(t, key, n): # rows, columns, duplicate_share, key_violation_share
     out = dict(rows=n, columns=len(t.columns))
+    if key:
+        whole = t.filter([t[c].notnull() for c in key])
+        groups = whole.group_by(key).aggregate(dsmon_rows=whole.count())
+        good = int(_ask(groups.aggregate(good=_count_if(groups.dsmon_rows == 1)))["good"] or 0)
+        out["key_violation_share"] = (n-good)/max(n, 1)
+        if n and good == n: return out | dict(duplicate_share=0.)                  # rows of different keys differ
     h = t.select(h=md5(row_text(t, t.columns))).distinct()
-    out["duplicate_share"] = 1-_ask(h.aggregate(k=h.count()))["k"]/n if n else 0.
-    if not key: return out
-    whole = t.filter([t[c].notnull() for c in key])
-    groups = whole.group_by(key).aggregate(dsmon_rows=whole.count())
-    got = _ask(groups.aggregate(good=_count_if(groups.dsmon_rows == 1)))
-    return out | dict(key_violation_share=1-int(got["good"] or 0)/n if n else 0.)
+    return out | dict(duplicate_share=1-_ask(h.aggregate(k=h.count()))["k"]/max(n, 1))
 
 # %% ../nbs/02b_warehouse.ipynb #a2f0b082
 def _overlay(m, kind, n, got): # metrics `m` of the sample, corrected by the exact counts `got`
@@ -307,7 +316,10 @@ def _duckdb(url):
 def _pyspark(url):
     import ibis
     from pyspark.sql import SparkSession
-    build = SparkSession.builder.master(url.partition("://")[2] or "local[*]").appName("dsmon").config("spark.ui.enabled", "false").config("spark.sql.shuffle.partitions", "8")
+    master = url.partition("://")[2] or "local[*]"
+    threads = re.fullmatch(r"local\[(\d+)\]", master)
+    parts = threads[1] if threads else os.cpu_count()                             # the default, 200, is meant for a cluster
+    build = SparkSession.builder.master(master).appName("dsmon").config("spark.ui.enabled", "false").config("spark.sql.shuffle.partitions", parts)
     return ibis.pyspark.connect(build.getOrCreate())
 
 # %% ../nbs/02b_warehouse.ipynb #7423db18
