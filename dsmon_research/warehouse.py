@@ -166,13 +166,13 @@ def distinct(
 
 # %% ../nbs/02b_warehouse.ipynb #a35d8a2a
 def _table_metrics(t, key, n): # rows, columns, duplicate_share, key_violation_share
-    out = dict(rows=n, columns=len(t.columns))
+    out = dict(rows=n, columns=len(t.columns), duplicate_share=0.)
     if key:
         whole = t.filter([t[c].notnull() for c in key])
         groups = whole.group_by(key).aggregate(dsmon_rows=whole.count())
         good = int(_ask(groups.aggregate(good=_count_if(groups.dsmon_rows == 1)))["good"] or 0)
         out["key_violation_share"] = (n-good)/max(n, 1)
-        if n and good == n: return out | dict(duplicate_share=0.)                  # rows of different keys differ
+        if n and good == n: return out                                            # rows of different keys differ
     h = t.select(h=md5(row_text(t, t.columns))).distinct()
     return out | dict(duplicate_share=1-_ask(h.aggregate(k=h.count()))["k"]/max(n, 1))
 
