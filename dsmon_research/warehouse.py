@@ -82,6 +82,7 @@ def _finite(v): # the column as float64, null where it is not finite
     x = v.cast("float64")
     return ibis.ifelse(x.between(_float(-_MAX), _float(_MAX)), x, ibis.null("float64"))
 
+# %% ../nbs/02b_warehouse.ipynb #17af4386
 def _blank(v): # rows of white space only; the pattern meets only the few texts that start with a space
     import ibis
     return ibis.ifelse((v == "") | v.left(1).isin(list(_SPACE)), ibis.ifelse(v.re_search(f"^[{_SPACE}]*$"), 1, 0), 0).sum()
@@ -99,7 +100,7 @@ def _exact(v): # name -> aggregate, for one column of many values
     return dict(finite=x.count(), min=x.min(), max=x.max(), zero=_count_if(x == 0), negative=_count_if(x < 0),
                 integer=_count_if((x.abs() >= _float(_WHOLE)) | (small.floor() == small)))
 
-# %% ../nbs/02b_warehouse.ipynb #8f4a6189
+# %% ../nbs/02b_warehouse.ipynb #3bf50466
 _BITS = 60
 
 def _scale(lo, hi, c): # k such that (x-c)*2^-k lies in [-1, 1] for every x in [lo, hi]
@@ -116,7 +117,7 @@ def _moments(s1, s2, n, c, k): # mean and standard deviation from the sums
     var = max((m2-m1*m1/n)/max(n-1, 1), 0)
     return dict(mean=c+math.ldexp(float(m1/n), k), std=math.ldexp(math.sqrt(var), k))
 
-# %% ../nbs/02b_warehouse.ipynb #77f29a7a
+# %% ../nbs/02b_warehouse.ipynb #c226a200
 def md5(
     text, # Ibis text expression
 ):
@@ -136,7 +137,7 @@ def row_text(
 def _below(h, share): # about `share` of all hashes
     return h < f"{min(int(share*2**32), 2**32-1):08x}" if share < 1 else h.notnull()
 
-# %% ../nbs/02b_warehouse.ipynb #845c0a46
+# %% ../nbs/02b_warehouse.ipynb #65771a86
 def sample_rows_of(
     t,                # Ibis table
     identity:list[str], # columns that identify a row
@@ -151,7 +152,7 @@ def sample_rows_of(
     copies = copies.mutate(dsmon_copy=ibis.row_number().over(group_by=copies.dsmon_hash, order_by=copies.dsmon_hash))
     return copies.filter(_below(md5(copies.dsmon_hash+copies.dsmon_copy.cast("string")), share)).drop("dsmon_hash", "dsmon_copy")
 
-# %% ../nbs/02b_warehouse.ipynb #e84f741d
+# %% ../nbs/02b_warehouse.ipynb #16b1af00
 def distinct(
     v,                  # Ibis column
     estimate:int,       # rough number of distinct values
@@ -164,7 +165,7 @@ def distinct(
     h = md5(t.v.cast("string"))
     return round(_ask(t.filter(_below(h, p)).select(h=h).distinct().aggregate(k=lambda d: d.count()))["k"]/p)
 
-# %% ../nbs/02b_warehouse.ipynb #a35d8a2a
+# %% ../nbs/02b_warehouse.ipynb #49fb7840
 def _table_metrics(t, key, n): # rows, columns, duplicate_share, key_violation_share
     out = dict(rows=n, columns=len(t.columns), duplicate_share=0.)
     if key:
@@ -176,7 +177,7 @@ def _table_metrics(t, key, n): # rows, columns, duplicate_share, key_violation_s
     h = t.select(h=md5(row_text(t, t.columns))).distinct()
     return out | dict(duplicate_share=1-_ask(h.aggregate(k=h.count()))["k"]/max(n, 1))
 
-# %% ../nbs/02b_warehouse.ipynb #a2f0b082
+# %% ../nbs/02b_warehouse.ipynb #578291df
 def _overlay(m, kind, n, got): # metrics `m` of the sample, corrected by the exact counts `got`
     filled, d = got["filled"], got["distinct"]
     out = m | dict(null_share=1-filled/n, distinct=d, unique_share=d/filled)
@@ -190,7 +191,7 @@ def _overlay(m, kind, n, got): # metrics `m` of the sample, corrected by the exa
         if k: out |= dict(min=got["min"], max=got["max"], mean=got["mean"], std=got["std"], zero_share=got["zero"]/k, negative_share=got["negative"]/k, integer_share=got["integer"]/k)
     return {k: float(v) for k, v in out.items()}
 
-# %% ../nbs/02b_warehouse.ipynb #b69a66b9
+# %% ../nbs/02b_warehouse.ipynb #a942fbbf
 def _grouped(t, names, make): # {column: {name: answer}}, about twenty columns a query
     out = {}
     for i in range(0, len(names), 20):
@@ -205,7 +206,7 @@ def _number(a): # the one value of an answer; counts as int
     v = a[0].as_py()
     return v if v is None or isinstance(v, float) else int(v)
 
-# %% ../nbs/02b_warehouse.ipynb #0002ccd3
+# %% ../nbs/02b_warehouse.ipynb #ea515562
 def _sampled(t, names, n, probe, identity, repeats, sample_rows): # {column: (Encoded of the sample, exact answers)}
     out = {}
     exact = _grouped(t, names, lambda c: _exact(t[c]))
@@ -228,7 +229,7 @@ def _centred(t, sampled): # adds mean and std to the exact answers of number col
     for c, a in _grouped(t, list(plan), lambda c: _deviations(t[c], *plan[c])).items():
         sampled[c][1].update(_moments(a["s1"][0].as_py(), a["s2"][0].as_py(), sampled[c][1]["finite"], *plan[c]))
 
-# %% ../nbs/02b_warehouse.ipynb #9327be70
+# %% ../nbs/02b_warehouse.ipynb #ae7f0951
 def _probe(t, n): # {column: filled, distinct}
     got = _grouped(t, list(t.columns), lambda c: dict(filled=t[c].count(), distinct=t[c].approx_nunique()))
     return {c: {k: _number(v) for k, v in a.items()} for c, a in got.items()}
@@ -245,7 +246,7 @@ def _columns(t, n, key, table, sample_rows, low): # {column: (Encoded, exact ans
     _centred(t, sampled)
     return out | sampled
 
-# %% ../nbs/02b_warehouse.ipynb #2562018a
+# %% ../nbs/02b_warehouse.ipynb #5200002e
 def _column(c, d, e, got, n, max_values):
     hashes = value_hashes(e.values)
     m = weighted_metrics(e, hashes)
@@ -262,7 +263,7 @@ def _profile(table, key, name, max_values, sample_rows, low):
     columns = [_column(c, d, *got[c], n, max_values) for c, d in t.schema().items()]
     return Profile({k: float(v) for k, v in whole.items()}, columns, np.empty(0, np.uint64), None, name)
 
-# %% ../nbs/02b_warehouse.ipynb #b2d32f65
+# %% ../nbs/02b_warehouse.ipynb #7fdf4759
 def _one_line(e, secrets=()): # the first line of a foreign error, without passwords
     text = (str(e).strip() or type(e).__name__).splitlines()[0][:200]
     for s in secrets: text = text.replace(s, "***")
@@ -282,7 +283,7 @@ def profile_warehouse(
     except DsmonError: raise
     except Exception as e: raise SourceError(f"{name or 'warehouse'}: the engine failed: {_one_line(e)}: check that the table can be read and that its types are supported") from e
 
-# %% ../nbs/02b_warehouse.ipynb #7eaf213f
+# %% ../nbs/02b_warehouse.ipynb #86711fd2
 def mask_url(
     url:str,
 )->str:
@@ -297,7 +298,7 @@ def _secrets(url): # what must never be shown
     found = [user.partition(":")[2], *re.findall(r"(?i)\w*(?:password|passwd|pwd|token|secret)\w*=([^&#]+)", url)]
     return [s for f in found if f for s in {f, unquote(f)}]
 
-# %% ../nbs/02b_warehouse.ipynb #ef7ab6f4
+# %% ../nbs/02b_warehouse.ipynb #d3157d7f
 def _postgres(url):
     import ibis
     parts = urlsplit(url)
@@ -307,12 +308,12 @@ def _postgres(url):
 
 def _duckdb(url):
     import ibis
-    from pathlib import Path
     path = url.partition("://")[2]
     if path in ("", ":memory:"): return ibis.duckdb.connect()
-    if not Path(path).is_file(): raise SourceError(f"duckdb: no file {path!r}: check the path (absolute ones have three slashes, duckdb:///data/x.duckdb)")
+    if not os.path.isfile(path): raise SourceError(f"duckdb: no file {path!r}: check the path (absolute ones have three slashes, duckdb:///data/x.duckdb)")
     return ibis.duckdb.connect(path, read_only=True)
 
+# %% ../nbs/02b_warehouse.ipynb #d8e29ca0
 def _pyspark(url):
     import ibis
     from pyspark.sql import SparkSession
@@ -322,7 +323,7 @@ def _pyspark(url):
     build = SparkSession.builder.master(master).appName("dsmon").config("spark.ui.enabled", "false").config("spark.sql.shuffle.partitions", parts)
     return ibis.pyspark.connect(build.getOrCreate())
 
-# %% ../nbs/02b_warehouse.ipynb #7423db18
+# %% ../nbs/02b_warehouse.ipynb #51aee613
 _OPEN = dict(postgres=_postgres, postgresql=_postgres, duckdb=_duckdb, pyspark=_pyspark)
 
 def open_warehouse(
@@ -338,12 +339,13 @@ def open_warehouse(
         hint = "Spark needs Java 17 or 21: set JAVA_HOME" if kind == "pyspark" else "check host, database, user and password"
         raise SourceError(f"{shown}: cannot connect: {_one_line(e, _secrets(url))}: {hint}") from None
 
-# %% ../nbs/02b_warehouse.ipynb #0c6d451f
-def _find(con, name, shown): # `table`, `schema.table`, or a Parquet file where the engine reads files
+# %% ../nbs/02b_warehouse.ipynb #f981eedb
+def _find(con, name): # `table`, `schema.table`, or a Parquet file where the engine reads files
     if name.endswith(".parquet") and con.name != "postgres": return con.read_parquet(name)
     schema, _, table = name.rpartition(".")
     return con.table(table, database=schema or None)
 
+# %% ../nbs/02b_warehouse.ipynb #02c36b47
 def profile_url(
     url:str,                 # as in `open_warehouse`
     table_name:str,          # `table` or `schema.table`; for DuckDB and Spark also the path of a Parquet file
@@ -353,7 +355,7 @@ def profile_url(
     "The profile of a warehouse's table, named by its URL without the password; `SourceError` if there is no such table."
     con, shown = open_warehouse(url), f"{mask_url(url)}#{table_name}"
     try:
-        try: table = _find(con, table_name, shown)
+        try: table = _find(con, table_name)
         except Exception as e: raise SourceError(f"{shown}: cannot read this table: {_one_line(e, _secrets(url))}: check its name and your rights") from None
         return profile_warehouse(table, key, shown, **how)
     finally:
