@@ -1,5 +1,5 @@
 "The same table on PostgreSQL, Spark and DuckDB: counts equal the embedded profile's, estimates stay inside their bounds, reruns repeat."
-import datetime as dt, decimal, json, os, re, shutil, stat, subprocess, sys, tempfile, traceback, warnings
+import datetime as dt, decimal, hashlib, json, os, re, shutil, stat, subprocess, sys, tempfile, traceback, warnings
 from pathlib import Path
 
 import ibis
@@ -126,7 +126,7 @@ def close(a, b, rel, scale=0.): return a == b or abs(a-b) <= rel*max(abs(a), abs
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_counted_whole_is_the_embedded_profile(engine, request, embedded, table):
-    if engine == "spark": table = table.select(["id", "small", "wild", "cents", "flag", "day", "word", "text"])
+    if engine == "spark": table = table.select(["id", "wild", "cents", "day", "text"])       # the sampled profile covers the other types
     want, got = profile_table(table, ["id"]), profile_warehouse(request.getfixturevalue(engine)(table, "whole"), ["id"])
     assert got.table == want.table
     assert [(c.name, c.type) for c in got.columns] == [(c.name, c.type) for c in want.columns]
@@ -194,7 +194,6 @@ def test_neither_threads_nor_row_order_change_a_byte(table):
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_every_engine_draws_the_same_rows_by_key(engine, request, table):
-    import hashlib
     t = request.getfixturevalue(engine)()
     drawn = sorted(fetch(sample_rows_of(t, ["id"], .2).select("id"))["id"].to_pylist())
     limit = f"{int(.2*2**32):08x}"
