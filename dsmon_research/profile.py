@@ -116,11 +116,13 @@ def numbers(
         v, c = pc.cast(pc.utf8_trim_whitespace(v.filter(ok)), pa.float64()), c[as_numpy(ok)]
     elif pa.types.is_boolean(t): v = v.cast(pa.int8())
     elif not (pa.types.is_integer(t) or pa.types.is_floating(t)): return np.empty(0), np.empty(0, np.int64)
-    x = as_numpy(v).astype(np.float64)
+    x = as_numpy(v).astype(np.float64)+0. # + 0. makes -0. and 0. equal
     order = np.argsort(x, kind="stable")
     return x[order], c[order]
 
 # %% ../nbs/02_profile.ipynb #b5bd4482
+def _sum(v): return np.cumsum(v)[-1] # one after the other: terms of 0 change nothing, to the last bit
+
 def number_metrics(
     x:np.ndarray, # sorted values (n_values,)
     c:np.ndarray, # counts (n_values,)
@@ -130,11 +132,12 @@ def number_metrics(
     out = dict(nonfinite_share=1-c[ok].sum()/total)
     x, c = x[ok], c[ok]
     if not len(x): return out
-    n, unit = c.sum(), max(np.abs(x[[0, -1]]).max(), np.finfo(float).tiny)
-    scaled = x/unit                                   # keeps squares of 1e300 finite
-    mean = scaled@c/n; dev = scaled-mean
+    n, top, first = c.sum(), np.abs(x[[0, -1]]).max(), np.flatnonzero(np.diff(x, prepend=-np.inf))
+    unit = top if top > 1e100 or 0 < top < 1e-100 else 1.  # keeps squares of 1e300 finite
+    y, k = x[first]/unit, np.add.reduceat(c, first)
+    mean = _sum(y*k)/n; dev = y-mean
     at = np.searchsorted(np.cumsum(c), np.ceil(np.array([.05, .25, .5, .75, .95])*n))
-    out |= dict(min=x[0], max=x[-1], mean=mean*unit, std=np.sqrt(dev**2@c/max(n-1, 1))*unit)
+    out |= dict(min=x[0], max=x[-1], mean=mean*unit, std=np.sqrt(_sum(dev*dev*k)/max(n-1, 1))*unit)
     out |= dict(zip(("q05", "q25", "q50", "q75", "q95"), x[at]))
     return out | dict(zero_share=c[x == 0].sum()/n, negative_share=c[x < 0].sum()/n, integer_share=c[x == np.trunc(x)].sum()/n)
 
@@ -164,29 +167,34 @@ def trigrams(
     "The trigrams of a column, and how unusual they are for their digrams."
     none = np.nan, np.empty(0, np.uint64), np.empty(0, np.int64)
     if len(cp) < 3: return none
-    in2, in3 = owner[:-1] == owner[1:], owner[:-2] == owner[2:]
-    if not in3.any(): return none
-    w2, w3 = w[owner[:-1]]*in2, w[owner[:-2]]*in3
-    _, i2 = np.unique(_gram(cp, 2), return_inverse=True)
-    codes, i3 = np.unique(_gram(cp, 3), return_inverse=True)
-    often = np.bincount(i3, w3)
-    n2, n3 = np.bincount(i2, w2)[i2], often[i3]
-    with np.errstate(divide="ignore", invalid="ignore"): index = .5*(np.log(n2[:-1])+np.log(n2[1:]))-np.log(n3)
-    return float(index[in3]@w3[in3]/w3[in3].sum()), codes[often > 0], often[often > 0].astype(np.int64)
+    in2, in3 = np.flatnonzero(owner[:-1] == owner[1:]), np.flatnonzero(owner[:-2] == owner[2:])
+    if not len(in3): return none
+    two, i2 = np.unique(_gram(cp, 2)[in2], return_inverse=True)
+    three, i3 = np.unique(_gram(cp, 3)[in3], return_inverse=True)
+    n2, n3 = np.bincount(i2, w[owner[in2]]), np.bincount(i3, w[owner[in3]])
+    log, first, second = np.log(n2), np.searchsorted(two, three >> np.uint64(21)), np.searchsorted(two, three & np.uint64(2**42-1))
+    return float(_sum((.5*(log[first]+log[second])-np.log(n3))*n3)/n3.sum()), three, n3.astype(np.int64)
 
-_BLANK = " \t\n\v\f\r"
+def _sampled(values, counts, hashes, most): # texts and counts of at most so many distinct values, chosen by hash
+    if len(values) <= most: return values.to_pylist(), counts
+    s = sketch(value_hashes(values) if hashes is None else hashes, np.arange(len(values)), most)
+    return values.take(from_numpy(s.counts)).to_pylist(), counts[s.counts]
 
 def text_metrics(
-    texts:list[str],  # distinct texts
-    c:np.ndarray,     # rows that hold each (n_texts,)
-    rows:int,         # rows of the table, the denominator of `empty_share`
-    most:int=1024,    # hashes in the sketch
+    values:pa.Array,   # distinct texts
+    counts:np.ndarray, # rows that hold each (n_values,)
+    rows:int,          # rows of the table, the denominator of `empty_share`
+    hashes:np.ndarray|None=None, # of the values, where they are known already
+    most:int=20_000,   # distinct texts whose characters are looked at
+    kept:int=1024,     # hashes in the sketch of trigrams
 )->tuple[dict, Sketch]: # metrics; sketch of the trigrams
-    "Lengths, classes of characters, peculiarity and trigrams of a text column."
-    cp, owner, lens = _points(texts)
-    out = dict(empty_share=sum(int(k) for t, k in zip(texts, c) if not t.strip(_BLANK))/rows, len_min=lens.min(), len_max=lens.max(), len_mean=lens@c/c.sum())
+    "Lengths of all texts; classes of characters, peculiarity and trigrams of at most `most` distinct ones."
+    lens, blank = as_numpy(pc.utf8_length(values)).astype(np.int64), as_numpy(pc.utf8_length(pc.ascii_trim_whitespace(values))) == 0
+    out = dict(empty_share=counts[blank].sum()/rows, len_min=lens.min(), len_max=lens.max(), len_mean=lens@counts/counts.sum())
+    texts, c = _sampled(values, counts, hashes, most)
+    cp, owner, _ = _points(texts)
     odd, codes, often = trigrams(cp, owner, c)
-    grams = sketch(gram_hashes(codes), often, most)
+    grams = sketch(gram_hashes(codes), often, kept)
     if not len(cp): return out, grams
     w = c[owner].astype(float)
     share = np.bincount(_classes[np.minimum(cp, 128)], w, minlength=6)/w.sum()
@@ -202,11 +210,6 @@ class ColumnProfile:
     grid:np.ndarray|None=None      # (101,) quantile grid of the numbers
     heavy:tuple=((), ())           # frequent values as text, and their counts
     grams:Sketch|None=None         # trigrams of texts
-
-def _text_sample(values, counts, hashes, most=20_000):
-    s = sketch(hashes, np.arange(len(hashes)), most) if len(values) > most else None
-    return (values.to_pylist(), counts) if s is None else (values.take(from_numpy(s.counts)).to_pylist(), counts[s.counts])
-
 
 # %% ../nbs/02_profile.ipynb #b7a10012
 _PARTS = r"^(?P<y>\d{4})-(?P<m>\d{2})-(?P<d>\d{2})(?:[T ](?P<h>\d{2}):(?P<i>\d{2})(?::(?P<s>\d{2})(?:\.\d+)?)?\s?(?P<z>Z|UTC|[+-]\d{2}:?\d{2})?)?$"
@@ -242,10 +245,11 @@ def measure(
     name:str="", type:str="",
     max_values:int=4096,         # of the value sketch
     hashes:np.ndarray|None=None, # of the values, where they are known already
+    ready:Sketch|None=None,      # the value sketch, where it is known already
 )->ColumnProfile:
     "All of a column that follows from its value counts; a metric that does not apply is absent."
     filled, n, t = int(e.counts.sum()), max(e.n, 1), e.values.type
-    hashes = value_hashes(e.values) if hashes is None else hashes
+    if hashes is None and ready is None: hashes = value_hashes(e.values)
     m, grid, grams = dict(null_share=1-filled/n, distinct=len(e.values)), None, None
     if filled:
         x, c = numbers(e)
@@ -253,9 +257,9 @@ def measure(
         m |= dict(unique_share=len(e.values)/filled, top_share=e.counts.max()/n, numeric_share=c.sum()/filled, time_share=k.sum()/filled)
         if len(x): m |= number_metrics(x, c); grid = quantile_grid(x[np.isfinite(x)], c[np.isfinite(x)])
         if len(s): m |= dict(oldest=s.min(), newest=s.max())
-        if pa.types.is_string(t) or pa.types.is_large_string(t): got, grams = text_metrics(*_text_sample(e.values, e.counts, hashes), n); m |= got
+        if pa.types.is_string(t) or pa.types.is_large_string(t): got, grams = text_metrics(e.values, e.counts, n, hashes); m |= got
     m = {k: float(v) for k, v in m.items() if np.isfinite(v)}
-    return ColumnProfile(name, type, m, sketch(hashes, e.counts, max_values), None, grid, heavy_hitters(e.values, e.counts), grams)
+    return ColumnProfile(name, type, m, ready or sketch(hashes, e.counts, max_values), None, grid, heavy_hitters(e.values, e.counts), grams)
 
 def profile_column(
     name:str,            # column
@@ -331,7 +335,7 @@ def schema_changes(columns, before):
 
 def _finish(columns, rows, key, previous, name, more=()): # table metrics from finished columns
     n = len(rows)
-    table = dict(rows=n, columns=len(columns), duplicate_share=1-len(np.unique(rows))/max(n, 1), **dict(more))
+    table = dict(rows=n, columns=len(columns), duplicate_share=1-len(np.unique(rows))/n if n else 0., **dict(more))
     keys = None
     if key and {c.name for c in columns}.issuperset(key):
         keys, empty = _keys(columns, key)
@@ -361,11 +365,11 @@ def scanned_column(
     heavy, often = heavy_hitters(s.values, s.counts, .0005)    # half a thousandth of the sample surely holds each thousandth of the rows
     seen, top, repeated = s.counts.sum(), s.counts.max(), s.counts.max() > 1
     thin = slice(0, None if {"numeric_share", "time_share"} & set(s.facts) or pa.types.is_primitive(s.values.type) else 20_000)
-    p = measure(Encoded(s.values[thin], s.counts[thin], None, s.sampled), s.name, str(s.type), max_values)
+    p = measure(Encoded(s.values[thin], s.counts[thin], None, s.sampled), s.name, str(s.type), ready=s.sketch.fit(max_values))
     distinct = min(s.sketch.distinct, s.filled)
     p.metrics |= dict(null_share=1-s.filled/s.rows, distinct=distinct, unique_share=distinct/s.filled, top_share=top/seen*s.filled/s.rows if repeated else 1/s.rows) | s.facts
     if p.grid is not None: p.grid[[0, -1]] = p.metrics["min"], p.metrics["max"]
-    p.sketch, p.heavy = s.sketch.fit(max_values), (heavy, np.round(often/seen*s.filled).astype(np.int64))
+    p.heavy = heavy, np.round(often/seen*s.filled).astype(np.int64)
     return p
 
 def profile_large(

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .config import DsmonError, SourceError, UsageError
-from .profile import ColumnProfile, Encoded, Profile, encode, sketch, value_hashes, weighted_metrics
+from .profile import Encoded, Profile, encode, measure
 
 # %% ../nbs/02b_warehouse.ipynb #17319422
 def _arrow_form(d): # the type that a column of Ibis type `d` is asked for, None = as it is
@@ -184,7 +184,7 @@ def _overlay(m, kind, n, got): # metrics `m` of the sample, corrected by the exa
     if d == filled: out["top_share"] = 1/n
     if kind == "text": out |= dict(empty_share=got["blank"]/n, len_min=got["len_min"], len_max=got["len_max"], len_mean=got["len_sum"]/filled)
     if kind == "time":
-        out |= {k: v for k, v in weighted_metrics(Encoded(got["ends"], np.ones(len(got["ends"]), int), None, n)).items() if k in ("oldest", "newest")}
+        out |= {k: v for k, v in measure(Encoded(got["ends"], np.ones(len(got["ends"]), int), None, n)).metrics.items() if k in ("oldest", "newest")}
     if kind == "number":
         k = got["finite"]
         out |= dict(numeric_share=1., nonfinite_share=1-k/filled)
@@ -224,7 +224,7 @@ def _centred(t, sampled): # adds mean and std to the exact answers of number col
     plan = {}
     for c, (e, got) in sampled.items():
         if not got.get("finite"): continue
-        m = min(max(weighted_metrics(e).get("q50", got["min"]), got["min"]), got["max"])
+        m = min(max(measure(e).metrics.get("q50", got["min"]), got["min"]), got["max"])
         plan[c] = m, _scale(got["min"], got["max"], m)
     for c, a in _grouped(t, list(plan), lambda c: _deviations(t[c], *plan[c])).items():
         sampled[c][1].update(_moments(a["s1"][0].as_py(), a["s2"][0].as_py(), sampled[c][1]["finite"], *plan[c]))
@@ -248,10 +248,9 @@ def _columns(t, n, key, table, sample_rows, low): # {column: (Encoded, exact ans
 
 # %% ../nbs/02b_warehouse.ipynb #5200002e
 def _column(c, d, e, got, n, max_values):
-    hashes = value_hashes(e.values)
-    m = weighted_metrics(e, hashes)
-    if got: m = _overlay(m, _kind(d), n, got)
-    return ColumnProfile(c, str(d.to_pyarrow()), m, sketch(hashes, e.counts, max_values), np.empty(0, np.uint64))
+    p = measure(e, c, str(d.to_pyarrow()), max_values)
+    if got: p.metrics = _overlay(p.metrics, _kind(d), n, got)
+    return p
 
 def _profile(table, key, name, max_values, sample_rows, low):
     if missing := [k for k in key or [] if k not in table.columns]:
@@ -261,7 +260,7 @@ def _profile(table, key, name, max_values, sample_rows, low):
     whole = _table_metrics(t, key, n)
     got = _columns(t, n, key, whole, sample_rows, low)
     columns = [_column(c, d, *got[c], n, max_values) for c, d in t.schema().items()]
-    return Profile({k: float(v) for k, v in whole.items()}, columns, np.empty(0, np.uint64), None, name)
+    return Profile({k: float(v) for k, v in whole.items()}, columns, None, None, name)
 
 # %% ../nbs/02b_warehouse.ipynb #7fdf4759
 def _one_line(e, secrets=()): # the first line of a foreign error, without passwords

@@ -99,6 +99,16 @@ def test_nothing_is_lost(table):
     if plain: assert p.table["duplicate_share"] == pytest.approx(1-len(set(plain))/len(plain))
 
 
+def test_many_texts_are_all_counted():
+    "Blank texts, shortest and longest are exact even where only some texts' characters are looked at."
+    r = np.random.default_rng(4)
+    v = np.array([f"{i}-{'x'*int(k)}" for i, k in enumerate(r.integers(0, 30, 60_000))], object)
+    v[r.random(60_000) < .01] = "  "
+    got, n = profile_table(pa.table({"t": v})).columns[0].metrics, len(v)
+    lens = np.array([len(x) for x in v])
+    assert (got["empty_share"], got["len_min"], got["len_max"]) == ((v == "  ").sum()/n, lens.min(), lens.max()) and got["len_mean"] == pytest.approx(lens.mean())
+
+
 # ---- the engine
 
 def mixed(n=4000, seed=3):
