@@ -34,7 +34,8 @@ def _engine(threads, memory_limit):
     if not isinstance(threads, int) or threads < 1: raise UsageError(f"threads={threads!r}: give a whole number from 1")
     own = {} if memory_limit is None else dict(memory_limit=f"{_bytes(memory_limit)>>10}KiB")
     with tempfile.TemporaryDirectory(prefix="dsmon-") as folder:
-        con = duckdb.connect(config=dict(threads=threads, temp_directory=folder, streaming_buffer_size="16MB", autoinstall_known_extensions=False, autoload_known_extensions=False) | own)
+        con = duckdb.connect(config=dict(threads=threads, temp_directory=folder, autoinstall_known_extensions=False, autoload_known_extensions=False) | own)
+        con.execute("set streaming_buffer_size='16MB'")
         try: yield con, Path(folder)
         except duckdb.Error as e: raise SourceError(f"DuckDB cannot compare these snapshots: {_shown(' '.join(str(e).split()), 160)}: check the files, or raise memory_limit") from e
         finally: con.close()
