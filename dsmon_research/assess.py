@@ -16,10 +16,11 @@ from .backtest import budget, season_of
 from .calibrate import once_in, rarity
 from .collect import load_updates
 from .config import UsageError, atomic_write, dataset, dump_json, load_params, paths
-from .explain import band_words, culprit_rows, number_words, reasons, where
+from .explain import culprit_rows, reasons, where
 from .features import vocabulary, world
 from .history import History, load_history
 from .judge import unknown, walk_detector, walk_ensemble
+from .words import band_words, number_words
 
 # %% ../nbs/11_assess.ipynb #387c1f99
 @dataclass(frozen=True)

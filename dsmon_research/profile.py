@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['COLUMN_METRICS', 'TABLE_METRICS', 'Metric', 'Encoded', 'encode', 'numbers', 'number_metrics', 'trigrams',
            'text_metrics', 'ColumnProfile', 'text_times', 'measure', 'profile_column', 'cell_hash', 'row_hashes',
-           'diff_rows', 'Profile', 'schema_changes', 'profile_small', 'scanned_column', 'profile_large',
+           'diff_rows', 'Profile', 'schema_changes', 'profile_small', 'scanned_column', 'profile_large', 'changes',
            'profile_table', 'reprofile', 'profile_rows']
 
 # %% ../nbs/02_profile.ipynb #71ba2219
@@ -19,9 +19,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .config import UsageError
+from .diff import snapshot_diff
 from .engine import NUMBER, TIME, Scanned, scan
 from .read import Input, as_arrow
 from .sketch import NULL, Sketch, as_numpy, from_numpy, gram_hashes, heavy_hitters, mix, quantile_grid, sketch, text_hash, value_hashes
+from .words import number_words, shown
 
 # %% ../nbs/02_profile.ipynb #b35361e4
 @dataclass(frozen=True)
@@ -386,6 +388,16 @@ def profile_large(
     return Profile({k: float(v) for k, v in (dict(rows=rows, columns=len(columns)) | shares | more).items()}, columns, None, None, name)
 
 # %% ../nbs/02_profile.ipynb #b7a10003
+def changes(
+    new, old,                # paths of Parquet files, or Arrow tables
+    key:list[str]|None,      # columns that identify a row
+    threads:int|None=None, memory_limit:str|None=None,
+)->dict:                     # metric -> float
+    "What changed since the update before, out of core: the metrics of `diff_rows`, exactly."
+    d = snapshot_diff(new, old, key or None, threads=threads or 2, memory_limit=memory_limit)
+    shares = {k: float(v) for k, v in d.shares.items() if v is not None and (key or k == "same_share")}
+    return shares | dict(schema_changes=float(len({*d.added, *d.removed, *d.retyped})))
+
 def profile_table(
     table,                       # path of a Parquet or text file, Arrow table, pandas or polars frame, DuckDB relation
     key:list[str]|None=None,     # columns that identify a row
@@ -401,7 +413,7 @@ def profile_table(
     with Input(table) as new, old as was:
         if not new.large and not (was and was.large): return profile_small(new.table, key, was.table if was else previous, name, max_values)
         p = profile_large(new.source, key, name, max_values, threads, memory_limit) if new.large else profile_small(new.table, key, None, name, max_values)
-        if was: p.table |= changes(new, was, key, threads, memory_limit)
+        if was: p.table |= changes(new.given_as, was.given_as, key, threads, memory_limit)
         elif previous is not None: p.table["schema_changes"] = float(schema_changes(p.columns, previous.columns))
         return p
 
@@ -427,14 +439,7 @@ def reprofile(
     return _finish(columns, rows, key, previous, clean.name, _bad_lines(table))
 
 # %% ../nbs/02_profile.ipynb #deb0d37a
-def _fmt(v, kind):
-    if v is None or v != v: return ""
-    if kind == "share": return f"{v:.0%}" if v in (0, 1) or .0095 < v < .9905 else f"{v:.2%}"
-    if kind == "count": return f"{v:,.0f}"
-    if kind == "time":
-        try: return str(np.datetime64(int(v), "s")).replace("T", " ")
-        except (OverflowError, ValueError): return f"{v:.4g}"
-    return f"{v:,.0f}" if v == round(v) and abs(v) < 1e9 else f"{v:.4g}"
+def _fmt(v, kind): return "" if v is None else number_words(v, kind)
 
 def _page_rows(p):
     for c in p.columns:
@@ -444,22 +449,18 @@ def _page_rows(p):
 
 _head = ("column", "type", "empty", "distinct", "top", "min", "median", "max")
 
-def _shown(s, width=28): # names are data: one line, printable, not too long
-    s = "".join(c if c.isprintable() else "\u00b7" for c in s)
-    return s if len(s) <= width else s[:width-1]+"\u2026"
-
 # %% ../nbs/02_profile.ipynb #a4c5eb1a
 def _page(p):
-    rows = [tuple(_shown(x) for x in r) for r in (_head, *_page_rows(p))]
+    rows = [tuple(shown(x) for x in r) for r in (_head, *_page_rows(p))]
     wide = [max(len(r[i]) for r in rows) for i in range(len(_head))]
     lines = ["  ".join(x.ljust(w) if i < 2 else x.rjust(w) for i, (x, w) in enumerate(zip(r, wide))).rstrip() for r in rows]
     facts = [TABLE_METRICS[k].words.format(_fmt(v, TABLE_METRICS[k].kind)) for k, v in p.table.items()]
-    return "\n".join([_shown(p.name, 72), *(f"  {f}" for f in facts), "", lines[0], "-"*len(lines[0]), *lines[1:]]).strip("\n")
+    return "\n".join([shown(p.name, 72), *(f"  {f}" for f in facts), "", lines[0], "-"*len(lines[0]), *lines[1:]]).strip("\n")
 
 def _html(p):
-    tr = lambda cells, tag: "<tr>"+"".join(f"<{tag} style='text-align:{'left' if i < 2 else 'right'}'>{html.escape(_shown(x, 40))}</{tag}>" for i, x in enumerate(cells))+"</tr>"
+    tr = lambda cells, tag: "<tr>"+"".join(f"<{tag} style='text-align:{'left' if i < 2 else 'right'}'>{html.escape(shown(x, 40))}</{tag}>" for i, x in enumerate(cells))+"</tr>"
     facts = " · ".join(TABLE_METRICS[k].words.format(_fmt(v, TABLE_METRICS[k].kind)) for k, v in p.table.items())
-    return f"<p><b>{html.escape(_shown(p.name, 72))}</b> {html.escape(facts)}</p><table>{tr(_head, 'th')}{''.join(tr(r, 'td') for r in _page_rows(p))}</table>"
+    return f"<p><b>{html.escape(shown(p.name, 72))}</b> {html.escape(facts)}</p><table>{tr(_head, 'th')}{''.join(tr(r, 'td') for r in _page_rows(p))}</table>"
 
 # %% ../nbs/02_profile.ipynb #f22248c6
 def profile_rows(

@@ -251,3 +251,5 @@ class Input:
 
     @property
     def large(self): return self.source is not None
+    @property
+    def given_as(self): return self.source if self.large else self.table
