@@ -107,9 +107,11 @@ def profile_updates(
     "Stage `profile`: measure every collected update."
     from tqdm import tqdm
     params = load_params(root)
-    ds, to, ups, got = dataset(params, name), paths(name, root).profile, load_updates(name, root), []
+    ds, to, ups, got, before = dataset(params, name), paths(name, root).profile, load_updates(name, root), [], None
     for u in tqdm(ups, desc=f"profile {name}", unit="update", disable=None):
-        got.append(profile_update(u.read(), ds.key, got[-1] if got else None, u.id, params.profile.max_values))
+        table = u.read()
+        got.append(profile_update(table, ds.key, before, u.id, params.profile.max_values))
+        before = table if got[-1].rows is None else got[-1]  # a large table has no row hashes to compare with
     rows = profile_rows([u.id for u in ups], got)
     rows["tables"] = rows["tables"].append_column("time", pa.array([u.time for u in ups], pa.timestamp("s", "UTC")))
     for part, t in rows.items(): write_parquet(to/f"{part}.parquet", t)
