@@ -105,8 +105,8 @@ def encode(
     elif pa.types.is_decimal(t) or pa.types.is_float16(t): col = col.cast(pa.float64())
     elif pa.types.is_binary(t) or pa.types.is_large_binary(t): col = pa.array([None if v is None else v.hex() for v in col.to_pylist()], pa.string())
     d = col.dictionary_encode()
-    codes = d.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    return Encoded(d.dictionary, np.bincount(codes[codes >= 0], minlength=len(d.dictionary)), codes, n)
+    codes = (d.indices.fill_null(-1) if d.indices.null_count else d.indices).to_numpy(zero_copy_only=False)
+    return Encoded(d.dictionary, np.bincount(codes[codes >= 0] if d.indices.null_count else codes, minlength=len(d.dictionary)), codes, n)
 
 # %% ../nbs/02_profile.ipynb #9de9e9aa
 _number = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?\s*$"
@@ -122,11 +122,13 @@ def numbers(
         v, c = pc.cast(pc.utf8_trim_whitespace(v.filter(ok)), pa.float64()), c[ok.to_numpy(zero_copy_only=False)]
     elif pa.types.is_boolean(t): v = v.cast(pa.int8())
     elif not (pa.types.is_integer(t) or pa.types.is_floating(t)): return np.empty(0), np.empty(0, np.int64)
-    x = v.to_numpy(zero_copy_only=False).astype(np.float64)
+    x = v.to_numpy(zero_copy_only=False).astype(np.float64)+0.   # + 0. makes -0. and 0. equal
     order = np.argsort(x, kind="stable")
     return x[order], c[order]
 
 # %% ../nbs/02_profile.ipynb #b5bd4482
+def _sum(v): return np.cumsum(v)[-1] # one after the other: terms of 0 change nothing, to the last bit
+
 def number_metrics(
     x:np.ndarray, # sorted values (n_values,)
     c:np.ndarray, # counts (n_values,)
@@ -136,11 +138,12 @@ def number_metrics(
     out = dict(nonfinite_share=1-c[ok].sum()/total)
     x, c = x[ok], c[ok]
     if not len(x): return out
-    n, unit = c.sum(), max(np.abs(x[[0, -1]]).max(), np.finfo(float).tiny)
-    scaled = x/unit                                   # keeps squares of 1e300 finite
-    mean = scaled@c/n; dev = scaled-mean
+    n, top, first = c.sum(), np.abs(x[[0, -1]]).max(), np.flatnonzero(np.diff(x, prepend=-np.inf))
+    unit = top if top > 1e100 or 0 < top < 1e-100 else 1.  # keeps squares of 1e300 finite
+    y, k = x[first]/unit, np.add.reduceat(c, first)
+    mean = _sum(y*k)/n; dev = y-mean
     at = np.searchsorted(np.cumsum(c), np.ceil(np.array([.05, .25, .5, .75, .95])*n))
-    out |= dict(min=x[0], max=x[-1], mean=mean*unit, std=np.sqrt(dev**2@c/max(n-1, 1))*unit)
+    out |= dict(min=x[0], max=x[-1], mean=mean*unit, std=np.sqrt(_sum(dev*dev*k)/max(n-1, 1))*unit)
     out |= dict(zip(("q05", "q25", "q50", "q75", "q95"), x[at]))
     return out | dict(zero_share=c[x == 0].sum()/n, negative_share=c[x < 0].sum()/n, integer_share=c[x == np.trunc(x)].sum()/n)
 
@@ -169,14 +172,13 @@ def peculiarity(
 )->float:
     "Mean index of peculiarity; NaN if no text has three characters."
     if len(cp) < 3: return np.nan
-    in2, in3 = owner[:-1] == owner[1:], owner[:-2] == owner[2:]
-    if not in3.any(): return np.nan
-    w2, w3 = w[owner[:-1]]*in2, w[owner[:-2]]*in3
-    _, i2 = np.unique(_gram(cp, 2), return_inverse=True)
-    _, i3 = np.unique(_gram(cp, 3), return_inverse=True)
-    n2, n3 = np.bincount(i2, w2)[i2], np.bincount(i3, w3)[i3]
-    with np.errstate(divide="ignore", invalid="ignore"): index = .5*(np.log(n2[:-1])+np.log(n2[1:]))-np.log(n3)
-    return float(index[in3]@w3[in3]/w3[in3].sum())
+    in2, in3 = np.flatnonzero(owner[:-1] == owner[1:]), np.flatnonzero(owner[:-2] == owner[2:])
+    if not len(in3): return np.nan
+    two, i2 = np.unique(_gram(cp, 2)[in2], return_inverse=True)
+    three, i3 = np.unique(_gram(cp, 3)[in3], return_inverse=True)
+    n2, n3 = np.bincount(i2, w[owner[in2]]), np.bincount(i3, w[owner[in3]])
+    log, first, second = np.log(n2), np.searchsorted(two, three >> np.uint64(21)), np.searchsorted(two, three & np.uint64(2**42-1))
+    return float(_sum((.5*(log[first]+log[second])-np.log(n3))*n3)/n3.sum())
 
 def text_metrics(
     texts:list[str],  # distinct texts
@@ -199,18 +201,24 @@ def _mix(h): # the splitmix64 finaliser: every input bit reaches every output bi
     h ^= h >> np.uint64(27); h *= np.uint64(0x94d049bb133111eb)
     return h ^ (h >> np.uint64(31))
 
+_blake = hashlib.blake2b(digest_size=8)
+
+def _digest(raw): # copying the empty state costs less than making it
+    h = _blake.copy(); h.update(raw)
+    return h.digest()
+
 def value_hashes(
     values:pa.Array, # distinct values
 )->np.ndarray:       # uint64 (n_values,)
     "Stable 64-bit hashes: equal over processes, platforms and versions."
     t = values.type
     if pa.types.is_string(t) or pa.types.is_large_string(t):
-        raw = b"".join(hashlib.blake2b(v.encode("utf-8", "surrogatepass"), digest_size=8).digest() for v in values.to_pylist())
-        return np.frombuffer(raw, np.uint64)
+        return np.frombuffer(b"".join([_digest(v.encode("utf-8", "surrogatepass")) for v in values.to_pylist()]), np.uint64)
     if pa.types.is_temporal(t): values = values.cast(pa.int64()) if t.bit_width == 64 else values.cast(pa.int32())
     x = values.cast(pa.int8()).to_numpy(zero_copy_only=False) if pa.types.is_boolean(t) else values.to_numpy(zero_copy_only=False)
-    if x.dtype.kind in "iu" and len(x) and (x.max() > 2**53 or x.min() < -2**53): return _mix(x.astype(np.uint64)+np.uint64(0x9e3779b97f4a7c15))
-    return _mix((x.astype(np.float64)+0.).view(np.uint64)+np.uint64(0x9e3779b97f4a7c15))  # + 0. makes -0. and 0. equal
+    bits = (x.astype(np.float64)+0.).view(np.uint64)  # + 0. makes -0. and 0. equal
+    if x.dtype.kind in "iu" and len(x) and (x.max() > 2**53 or x.min() < -2**53): bits = np.where((x > 2**53) | (x < -2**53), _mix(x.astype(np.uint64)), bits)
+    return _mix(bits+np.uint64(0x9e3779b97f4a7c15))
 
 # %% ../nbs/02_profile.ipynb #1dd4ab54
 @dataclass
