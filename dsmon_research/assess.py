@@ -13,13 +13,14 @@ from pathlib import Path
 import numpy as np
 
 from .backtest import budget, season_of
-from .calibrate import once_in
+from .calibrate import once_in, rarity
 from .collect import load_updates
 from .config import UsageError, atomic_write, dataset, dump_json, load_params, paths
-from .explain import band_words, culprit_rows, number_words, reasons, where
+from .explain import culprit_rows, reasons, where
 from .features import vocabulary, world
 from .history import History, load_history
 from .judge import unknown, walk_detector, walk_ensemble
+from .words import band_words, number_words
 
 # %% ../nbs/11_assess.ipynb #387c1f99
 @dataclass(frozen=True)
@@ -43,23 +44,26 @@ class Assessment:
     def text(self): return _text(self)
     def _repr_html_(self): return _card(self)
 
+# %% ../nbs/11_assess.ipynb #a7b8442e
 _signs = dict(healthy="●", unhealthy="▲", unknown="◆")
 _said = dict(healthy="healthy", unhealthy="unhealthy", unknown="cannot judge yet")
 _colours = dict(healthy="#147d8c", unhealthy="#b3390c", unknown="#6c7683")
 
-def _sure(a): return "" if a.once_in is None else f"a healthy update looks this strange about once in {a.once_in:,}" if a.once_in > 1 else "as usual as an update can be"
+def _sure(a): return "" if a.once_in is None else f"a healthy update looks this strange {rarity(a.once_in)}" if a.once_in > 1 else "as usual as an update can be"
 
 def _printable(s): return "".join(c if c.isprintable() else "\u00b7" for c in str(s))
 
+def _more(a): return [_printable(r["text"]) for r in a.reasons[1:]] if a.verdict == "unhealthy" else [] # the first reason is in the sentence
+
 def _text(a):
     head = f"{_signs[a.verdict]} {a.dataset} {_printable(a.update)}: {_said[a.verdict]}"
-    why = [f"  {r['rank']}. {_printable(r['text'])}" for r in a.reasons] if a.verdict == "unhealthy" else []
+    why = [f"  also {text}" for text in _more(a)]
     return "\n".join([head+(f" ({_sure(a)})" if _sure(a) else ""), f"  {_printable(a.sentence)}", *why])
 
 def _card(a):
-    why = "".join(f"<li>{html.escape(_printable(r['text']))}</li>" for r in a.reasons) if a.verdict == "unhealthy" else ""
+    why = "".join(f"<li>{html.escape(text)}</li>" for text in _more(a))
     return (f"<div style='border-left:6px solid {_colours[a.verdict]};padding:.4em 1em'><b>{html.escape(a.dataset)} {html.escape(_printable(a.update))}: {_signs[a.verdict]} {_said[a.verdict]}</b>"
-            f"<br><small>{html.escape(_sure(a))}</small><p>{html.escape(_printable(a.sentence))}</p><ol>{why}</ol></div>")
+            f"<br><small>{html.escape(_sure(a))}</small><p>{html.escape(_printable(a.sentence))}</p>{f'<ul>{why}</ul>' if why else ''}</div>")
 
 # %% ../nbs/11_assess.ipynb #07a1c247
 def champion_walk(
@@ -109,6 +113,7 @@ def _seen_before(h, column): # sorted hashes of the values before the newest upd
     v = vocabulary(past) if past else None
     return v.hashes if v is not None and not v.level.any() else None
 
+# %% ../nbs/11_assess.ipynb #b18fe7c1
 def _sentence(verdict, h, w, why, place, missing, money):
     rows = w.names.index((None, "rows"))
     if verdict == "unknown":

@@ -25,7 +25,7 @@ from .figures import block_weights, figures, ranking_figures
 from .history import History, find_season, load_history, sketch_rows, updates_per_month
 from .judge import Truth, unknown, walk_detector, walk_ensemble
 from .profile import COLUMN_METRICS, TABLE_METRICS
-from .result import write_metrics
+from .result import smallest_caught, write_metrics
 
 # %% ../nbs/09_backtest.ipynb #c3f586e2
 def load_injected(
@@ -194,12 +194,11 @@ def sensitivity(
     power:float=.9,
 )->dict:
     "Cells (kind x magnitude) and the sentence."
-    cells, small, blind = [], [], []
-    for kind, f in champion["by_fault"].items():
-        at = sorted((float(m), c["n"], c["recall"]) for m, c in f["by_magnitude"].items())
-        cells += [dict(kind=kind, column=None, magnitude=m, n=n, caught=round(n*r), power=r) for m, n, r in at]
-        good = [m for i, (m, _, _) in enumerate(at) if all(r >= power for *_, r in at[i:])]
-        (small if good else blind).append((good[0] if good else at[-1][2], kind))
+    size = lambda f: sorted((float(m), c["n"], c["recall"]) for m, c in f["by_magnitude"].items())
+    cells = [dict(kind=k, column=None, magnitude=m, n=n, caught=round(n*r), power=r) for k, f in champion["by_fault"].items() for m, n, r in size(f)]
+    rows = smallest_caught(champion["by_fault"], power)
+    small = [(r["share"], r["kind"]) for r in rows if r["share"] is not None]
+    blind = [(r["recall"], r["kind"]) for r in rows if r["share"] is None]
     name = lambda k: k.replace("_", " ")
     words = lambda m, k: name(k)+(f" from {100*m:.3g} % of rows" if len(champion["by_fault"][k]["by_magnitude"]) > 1 else "")
     budget_ = f"{alerts_per_month:g} false alert{'s' if alerts_per_month != 1 else ''} a month"
@@ -220,8 +219,9 @@ def _history_table(h, runs, champion, ds, alpha)->pa.Table:
     return pa.table(dict(update=h.ids, time=pa.array(h.times, pa.timestamp("s", "UTC")), rows=h.metric(None, "rows").astype(np.int64), score=pa.array(score, from_pandas=True),
                          p_value=pa.array(p, from_pandas=True), alarm=pa.array(p <= alpha, mask=np.isnan(p)), event=pa.array(event, pa.string())))
 
+# %% ../nbs/09_backtest.ipynb #c9bae67b
 def _reason_rows(h, runs, inj, champion, alpha)->pa.Table:
-    "Reasons of the real history's alarms and newest update, and of one caught example per kind of fault."
+    "Reasons of the real history's alerts and newest update, and of one caught example per kind of fault."
     out = []
     for seed, walks, truth, _, probes, w in runs:
         k = walks.get(champion)
@@ -265,6 +265,7 @@ def data_hash(name:str, root:Path|None=None)->str: # 16 hexadecimal digits
     index = pq.read_table(paths(name, root).updates/"_index.parquet", columns=["id", "content_hash"])
     return hashlib.sha256(repr(index.to_pylist()).encode()).hexdigest()[:16]
 
+# %% ../nbs/09_backtest.ipynb #609943a6
 def backtest(
     name:str,            # dataset
     root:Path|None=None, # default: the project's root

@@ -7,7 +7,7 @@ __all__ = ['Done', 'do_profile', 'propose_key', 'propose_time', 'propose_season'
            'do_backtest', 'do_report', 'leaderboard', 'do_assess', 'do_sync', 'columns', 'parser', 'main']
 
 # %% ../nbs/14_cli.ipynb #0bbd3ee8
-import argparse, contextlib, importlib.metadata, io, itertools, os, sys, tempfile, time
+import argparse, contextlib, importlib.metadata, io, itertools, os, sys, tempfile, textwrap, time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,11 +25,9 @@ def _say(line): # progress, for people, on standard error
 # %% ../nbs/14_cli.ipynb #8ace2255
 def do_profile(a)->Done:
     "`dsmon profile PATH`: measure one CSV or Parquet file."
-    from dsmon_research.collect import read_table
     from dsmon_research.profile import profile_table
     if a.out and a.out.suffix != ".json": raise UsageError(f"--out {str(a.out)!r}: a profile is written as JSON: name it *.json")
-    tables = [read_table(p) if p else None for p in (a.path, a.previous)]
-    got = profile_table(tables[0], a.key or None, tables[1], name=a.path.name)
+    got = profile_table(a.path, a.key or None, a.previous, name=a.path.name)
     data = got.to_dict()
     if a.out: atomic_write(a.out, _json(data))
     return Done(data, got.text())
@@ -91,6 +89,7 @@ def _defaults()->str:
     if not shipped: raise UsageError("the package's params.yaml is missing: install dsmon_research again")
     return Path(shipped[0].locate()).read_text(encoding="utf-8")
 
+# %% ../nbs/14_cli.ipynb #cac85d82
 def with_block(
     text:str,  # a params.yaml
     name:str,  # dataset
@@ -122,6 +121,7 @@ def _checked(text, name): # the project's parameters as this text would make the
         (Path(d)/"params.yaml").write_text(text, encoding="utf-8")
         return load_params(d).datasets[name]
 
+# %% ../nbs/14_cli.ipynb #2afcc69f
 def do_init(a)->Done:
     "`dsmon init NAME --source URI`: look at the first updates, add a block to params.yaml."
     from dsmon_research.collect import updates
@@ -195,20 +195,27 @@ def do_report(a)->Done:
     return Done(dict(dataset=a.name, report=str(page)), str(page))
 
 # %% ../nbs/14_cli.ipynb #fac86d90
+def _hanging(head, text): return textwrap.fill(text, 110, initial_indent=head, subsequent_indent=" "*len(head), break_long_words=False)
+
 def leaderboard(
     result, # result.Result
 )->str:
     "The competition as text, best first; the champion is marked."
-    def show(v, form): return "–" if v is None else format(v, form)
-    head = ("detector", "AUC-PR", "caught", "false alarms", "delay")
+    from dsmon_research.result import caught_groups
+    def show(v, form): return "–" if v is None else format(v, form).replace("%", " %")
+    head = ("  detector", "PR area", "caught", "false alerts", "delay (updates)")
     ranked = sorted(result.detectors, key=lambda d: (d.auc_pr is None, -(d.auc_pr or 0), d.name))
-    rows = [(("* " if d.name == result.champion else "  ")+d.name, show(d.auc_pr, ".3f"), show(d.recall_at_budget, ".0%"),
+    rows = [(("* " if d.name == result.champion else "  ")+d.name, show(d.auc_pr, ".0%"), show(d.recall_at_budget, ".0%"),
              show(d.realised_fpr, ".1%"), show(d.delay_updates, ".1f")) for d in ranked]
     wide = [max(len(r[i]) for r in (head, *rows)) for i in range(5)]
     lines = ["  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(r, wide))) for r in (head, *rows)]
-    budget = f"budget {result.budget.alerts_per_month:g} false alarms a month"
-    facts = f"{result.dataset}: {result.n_updates} updates, {result.n_bad} injected bad, {budget}"
-    return "\n".join([facts, "", *lines, "", result.sensitivity.sentence])
+    n, months = len(result.seeds), result.budget.alerts_per_month
+    facts = f"{result.dataset}: {result.n_updates} updates, {result.n_bad:,} bad ones made in {n} cop{'y' if n == 1 else 'ies'}, budget {months:g} false alert{'s' if months != 1 else ''} a month"
+    champion = next((d for d in result.detectors if d.name == result.champion), None)
+    caught = caught_groups(champion.model_dump()["by_fault"]) if champion else {}
+    wide = max(map(len, caught), default=0)
+    said = ["", f"caught nine times in ten by {result.champion}:"]+[_hanging(f"  {size.ljust(wide)}  ", ", ".join(kinds)) for size, kinds in caught.items()]
+    return "\n".join([facts, "", *lines, *(said if caught else [])])
 
 # %% ../nbs/14_cli.ipynb #19d0c7ed
 _verdicts = dict(healthy=(0, 32), unhealthy=(3, 31), unknown=(4, 33)) # exit code, colour on a terminal
@@ -234,7 +241,7 @@ def do_sync(a)->Done:
 
 # %% ../nbs/14_cli.ipynb #076c404b
 class _Parser(argparse.ArgumentParser):
-    def error(self, message): raise UsageError(f"{message} (see `{self.prog} --help`)")
+    def error(self, message): raise UsageError(f"{message.removeprefix('argument VERB: ')}: see `{self.prog} --help`")
 
 def columns(text): # "a,b" -> ["a", "b"]
     return [c.strip() for c in text.split(",") if c.strip()]
@@ -250,26 +257,28 @@ def parser()->argparse.ArgumentParser:
         v.add_argument("--json", action="store_true", help="one JSON object on standard output")
         return v
     v = verb("profile", do_profile, "measure one CSV or Parquet file")
-    v.add_argument("path", type=Path, metavar="PATH")
+    v.add_argument("path", type=Path, metavar="PATH", help="the file")
     v.add_argument("--key", type=columns, default=[], metavar="COLS", help="columns that identify a row: a,b")
     v.add_argument("--previous", type=Path, metavar="PATH", help="the update before, for what changed")
     v.add_argument("--out", type=Path, metavar="FILE", help="write the profile as JSON")
     v = verb("init", do_init, "add a dataset to params.yaml from its first updates")
-    v.add_argument("name", metavar="NAME")
-    v.add_argument("--source", required=True, metavar="URI", help="files:DIR/*.csv, files:DIR/*.parquet, example:flights, …")
+    v.add_argument("name", metavar="NAME", help="what to call the dataset: a-z, 0-9, - and _")
+    v.add_argument("--source", required=True, metavar="URI", help="files:DIR/*.csv, files:DIR/*.parquet, example:flights or example:weather")
     v.add_argument("--key", type=columns, default=[], metavar="COLS", help="columns that identify a row; default: found")
     v.add_argument("--force", action="store_true", help="replace an existing block")
     _dataset_verbs(verb)
     return p
 
+# %% ../nbs/14_cli.ipynb #aa052793
 def _dataset_verbs(verb):
-    verb("backtest", do_backtest, "let the detectors compete on this dataset").add_argument("name", metavar="NAME")
+    known = "a dataset in params.yaml"
+    verb("backtest", do_backtest, "let the detectors compete on this dataset").add_argument("name", metavar="NAME", help=known)
     v = verb("assess", do_assess, "judge the newest update")
-    v.add_argument("name", metavar="NAME"); v.add_argument("--update", metavar="ID", help="judge this one instead")
-    verb("report", do_report, "write the health report").add_argument("name", metavar="NAME")
+    v.add_argument("name", metavar="NAME", help=known); v.add_argument("--update", metavar="ID", help="judge this one instead")
+    verb("report", do_report, "write the health report").add_argument("name", metavar="NAME", help=known)
     v = verb("stage", do_stage, "run one stage of the pipeline, as DVC does")
     v.add_argument("stage", metavar="STAGE", help="collect, profile, inject, backtest, assess, report; or compare, without NAME")
-    v.add_argument("name", nargs="?", metavar="NAME")
+    v.add_argument("name", nargs="?", metavar="NAME", help=known)
     verb("mlflow-sync", do_sync, "bring MLflow up to date with metrics/")
 
 # %% ../nbs/14_cli.ipynb #f437df0b

@@ -115,6 +115,7 @@ class Backtest(_Section):
         if self.champion not in ("ensemble", *self.detectors): raise ValueError(f"champion {self.champion!r} is not among detectors")
         return self
 
+# %% ../nbs/00_config.ipynb #7469a989
 class Dataset(_Section):
     "One monitored dataset."
     source:str                                           # URI: files:DIR/*.csv, example:flights, ...

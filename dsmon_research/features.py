@@ -65,6 +65,7 @@ def vocabulary(
     counts[t[keep], place[inverse[keep]]] = n[keep]
     return Vocabulary(hashes, first, level, counts, until, hashes[first < until])
 
+# %% ../nbs/06_features.ipynb #19da0420
 def novel_share(
     v:Vocabulary, s, t:int, # a sketch that is judged at update t
 )->float: # NaN if there is no past or nothing filled

@@ -15,7 +15,9 @@ import pyarrow as pa
 from .collect import load_updates
 from .config import Inject, dataset, load_params, paths, rng, write_parquet
 from .faults import CannotApply, Injected, apply_fault, draw
+from .history import profile_update
 from .profile import Profile, profile_rows
+from .read import LARGE
 from .reprofile import Prepared, reprofile
 
 # %% ../nbs/04a_inject.ipynb #7435ae9a
@@ -58,14 +60,20 @@ def _touched(table, got): # names of the columns that differ (None = all)
     return None if got.cells is None else [table.column_names[i] for i in got.cells]
 
 # %% ../nbs/04a_inject.ipynb #640517ac
+def _measured(table, key, previous, name, max_values): # the clean update's profile, and a function from its variants to theirs
+    if table.num_rows > LARGE:
+        return profile_update(table, key, previous, name, max_values), lambda todo: [profile_update(got.table, key, was, name, max_values) for got, was, _ in todo]
+    p = Prepared(table, key, previous, name, max_values)
+    return p.profile, lambda todo: reprofile(p, todo)
+
 def _walk(ups, key, p:Inject, seed, name, start, max_values):
     "Yield (record, Profile, touched) for every variant of every world."
     plans = [schedule(len(ups), start, p.prevalence, p.max_duration, rng(seed, name, "schedule", s)) for s in range(p.seeds)]
     last, episode = [(None, None, False)]*p.seeds, [{} for _ in range(p.seeds)]  # per world: (table, profile, was it bad); fault of each episode
-    clean = None
+    clean = None # profile of the update as published
     for t, u in enumerate(ups):
         table = u.read()
-        clean, todo, kept = Prepared(table, key, clean and clean.profile, u.id, max_values), [], {}
+        (clean, variants), todo, kept = _measured(table, key, clean, u.id, max_values), [], {}
         for s, plan in enumerate(plans):
             before, previous, was_bad = last[s]
             base = dict(seed=s, update=u.id, t=t, episode=int(plan[t]))
@@ -79,8 +87,8 @@ def _walk(ups, key, p:Inject, seed, name, start, max_values):
             for i in range(p.probes if t >= start else 0):
                 if probe := variant(table, None, p.faults, rng(seed, name, "probe", s, t, i), before):
                     todo.append((base | dict(role="probe", day_of_episode=1) | probe.record, probe, previous, before))
-        profiles = reprofile(clean, [v for _, *v in todo])
-        last = [(todo[kept[s]][1].table, profiles[kept[s]], True) if s in kept else (table, clean.profile, False) for s in range(p.seeds)]
+        profiles = variants([v for _, *v in todo])
+        last = [(todo[kept[s]][1].table, profiles[kept[s]], True) if s in kept else (table, clean, False) for s in range(p.seeds)]
         for (rec, got, *_), profile in zip(todo, profiles): yield rec, profile, _touched(table, got)
 
 _kept = ("seed", "update", "t", "role", "episode", "day_of_episode", "kind", "family", "column", "columns", "magnitude", "share", "detail", "n_rows")

@@ -22,7 +22,7 @@ class LoggedEnsemble:
 
     def score_samples(self, X):
         import dsmon_research.calibrate as c, dsmon_research.ensemble as e
-        p = [c.p_values(np.array(self.past[name]), m.score_samples(X), 5) for name, m in self.members.items()]
+        p = [c.smooth_p(np.array(self.past[name]), m.score_samples(X)) for name, m in self.members.items()]
         return e.combine(np.column_stack(p), how=self.how)
 
 def load(

@@ -146,14 +146,14 @@ def day(t, year:bool=False)->str:
 # %% ../nbs/13_plots.ipynb #3da93c2c
 def _overlaps(box, others): return any(box[0] < o[2] and o[0] < box[2] and box[1] < o[3] and o[1] < box[3] for o in others)
 
-def _label_points(ax, points, narrow, most): # points: (x, y, text), most important first
+def _label_points(ax, points, narrow, most, keep_off=()): # points: (x, y, text), most important first; keep_off: boxes in pixels
     fig = ax.figure; fig.draw_without_rendering()
     size = 7.2 if narrow else 8; unit = size*fig.dpi/72
     area, spots = ax.get_window_extent(), [ax.transData.transform((date2num(x), y)) for x, y, _ in points]
-    taken = [(px-unit*k, y0, px+unit*k, py+unit*.5) for px, py in spots for k, y0 in ((.5, py-unit*.5), (.1, area.y0))]
+    taken = [(px-unit*k, y0, px+unit*k, py+unit*.5) for px, py in spots for k, y0 in ((.5, py-unit*.5), (.1, area.y0))]+list(keep_off)
     for (x, y, text), (px, py) in list(zip(points, spots))[:most]:
         w, h = len(text)*unit*.58, unit*1.25
-        for side, up in [(1, 0), (-1, 0), (1, 1.2), (-1, 1.2), (1, -1.2), (-1, -1.2)]:
+        for side, up in [(s, u) for u in (0, 1.2, -1.2) for s in (1, -1)]:
             x0 = px+unit*.7 if side > 0 else px-unit*.7-w
             box = (x0, py-h/2+up*unit, x0+w, py+h/2+up*unit)
             if box[0] < area.x0 or box[2] > area.x1+unit or box[3] > area.y1+unit or box[1] < area.y0 or _overlaps(box, taken): continue
@@ -169,6 +169,17 @@ def _history_title(h, flagged):
     if not len(flagged): return f"No alert in {judged:,} judged updates"
     text = f"{len(flagged)} of {judged:,} judged updates raised an alert"
     return f"{text}, {known} of them on a day with a known event" if known else text
+
+# %% ../nbs/13_plots.ipynb #ec59f222
+def _day_labels(flagged, why, width): # width 0: the date alone; points (time, once, text), days with a known event first; days in a row with one event share a label
+    f, out = flagged.sort_values("t"), []
+    same = (f.event.ne(f.event.shift()) | f.event.isna() | (f.t.diff() > pd.Timedelta(days=7))).cumsum()
+    for _, g in flagged.groupby(same.reindex(flagged.index), sort=False):
+        top, first, last = g.iloc[0], g.t.min(), g.t.max()
+        when = day(last) if first == last else f"{first.day}–{day(last)}" if first.month == last.month else f"{day(first)}–{day(last)}"
+        what = re.sub(r" \([^()]*\)$", "", top.event) if isinstance(top.event, str) else why.get(top["update"])
+        out.append((not isinstance(top.event, str), (top.t, top.once, shown(f"{when}: {what}", width) if what and width else when)))
+    return [point for _, point in sorted(out, key=lambda o: o[0])]
 
 def _threshold(ax, alpha, narrow): # the line, its words outside, where no alert can stand
     ax.axhline(1/alpha, color=palette["ink"], lw=.9, ls=(0, (4, 3)))
@@ -197,9 +208,11 @@ def history_plot(
     ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.0f}")); ax.yaxis.set_minor_locator(NullLocator())
     _dates(ax, h.t.to_numpy(), narrow); _title(fig, _history_title(h, flagged), narrow)
     if alpha: _threshold(ax, alpha, narrow)
-    why = why or {}
-    texts = [shown(e if isinstance(e, str) else why.get(u, day(x)), 18 if narrow else 30) for e, u, x in zip(flagged.event, flagged["update"], flagged.t)]
-    _label_points(ax, list(zip(flagged.t, flagged.once, texts)), narrow, 5 if narrow else 14)
+    fig.draw_without_rendering(); area = ax.get_window_extent(); unit = 8*fig.dpi/72
+    line = ax.transData.transform((0, 1/alpha))[1] if alpha else area.y0
+    shade = ax.transData.transform((date2num(h.t.iloc[0]), 1))[0]
+    keep_off = [(area.x0, line-1, area.x1, line+1)]+[(shade, area.y1-8*unit, shade+1.5*unit, area.y1)]*bool(h.p_value.isna().iloc[0])
+    _label_points(ax, _day_labels(flagged, why or {}, 0 if narrow else 40), narrow, 5 if narrow else 14, keep_off)
     return fig
 
 # %% ../nbs/13_plots.ipynb #1b5b2f64
@@ -267,9 +280,9 @@ def rows_plot(
     ax.plot(h.t[alarm], h.rows[alarm], markers["unhealthy"], ms=4.5, color=palette["unhealthy"])
     ax.plot(t[-1:], rows[-1:], "o", ms=5, color=palette["ink"])
     ax.set(ylabel="rows", xlabel="update (date)", ylim=(0, np.nanmax(rows, initial=1)*1.12))
-    ax.yaxis.set_major_locator(MaxNLocator(4, integer=True)); ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.0f}"))
+    ax.yaxis.set_major_locator(MaxNLocator(4, integer=True, steps=[1, 2, 5, 10])); ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.0f}"))
     _dates(ax, h.t.to_numpy(), narrow)
-    return _title(fig, f"Usually {say_range(low, high, 'count')} rows; the newest update has {say(rows[-1], 'count')}", narrow)
+    return _title(fig, f"Nine updates in ten have {say_range(low, high, 'count')} rows; the newest has {say(rows[-1], 'count')}", narrow)
 
 # %% ../nbs/13_plots.ipynb #e6c37b3f
 def alerts_by_month(history:pd.DataFrame)->pd.DataFrame: # index month; columns known, other, judged
@@ -306,7 +319,8 @@ def alerts_plot(
     ax.set_xticks(x[::every], [p.strftime("%b" if len(m) <= 12 else "%b %y") for p in m.index[::every]])
     ax.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     size = 7.2 if narrow else 8
-    for at, (text, c) in zip((.99, .88, .77), [("■ no known event", "unhealthy"), ("■ on a known event", "line"), (f"- - budget: {per_month:g} a month", "ink")]):
+    legend = [("■ no known event", "unhealthy")]+[("■ on a known event", "line")]*bool(m.known.sum())+[(f"- - budget: {per_month:g} a month", "ink")]
+    for at, (text, c) in zip((.99, .88, .77), legend):
         ax.text(1, at, text, transform=ax.transAxes, ha="right", va="top", fontsize=size, color=palette[c if c != "line" else "soft"])
     return _title(fig, _alerts_title(m, per_month), narrow)
 
@@ -321,12 +335,11 @@ def ranked(detectors:list[dict], metric:str)->list[dict]:
     return sorted((d for d in detectors if d.get(metric) is not None), key=lambda d: (sign*d[metric], d["name"]))
 
 def _leader(rows, metric):
-    best = rows[0]; text = f"{best['name']} leads: {say(best[metric], 'share')}"
+    best = rows[0]; text = f"{best['name']} leads with {say(best[metric], 'share')}"
     low = (best.get("ci") or {}).get(metric) or [None, None]
     tied = [d["name"] for d in rows[1:] if low[0] is not None and ((d.get("ci") or {}).get(metric) or [0, -1])[1] >= low[0]]
     if not tied: return text if len(rows) < 2 else f"{text}, ahead of {rows[1]['name']} with {say(rows[1][metric], 'share')}"
-    others = tied[0] if len(tied) == 1 else f"{len(tied)} others"
-    return f"{text}, but its interval overlaps with {others}"
+    return f"{text}, but {tied[0] if len(tied) == 1 else f'{len(tied)} others'} may be as good"
 
 # %% ../nbs/13_plots.ipynb #4d1906aa
 @_styled
@@ -349,7 +362,7 @@ def leaderboard_plot(
     for tick, d in zip(ax.get_yticklabels(), rows): tick.set_color(palette["champion" if d["name"] == champion else "ink"])
     ax.set(ylim=(len(rows)-.4, -.6), xlabel="\n".join(textwrap.wrap(METRICS.get(metric, metric), 36 if narrow else 90)))
     ax.tick_params(axis="y", length=0); ax.spines["left"].set_visible(False); ax.grid(axis="x"); ax.margins(x=.04)
-    ax.xaxis.set_major_locator(MaxNLocator(4 if narrow else 8))
+    ax.xaxis.set_major_locator(MaxNLocator(4 if narrow else 8, steps=[1, 2, 5, 10]))
     return _title(fig, _leader(rows, metric), narrow)
 
 # %% ../nbs/13_plots.ipynb #62d90d34
@@ -363,9 +376,9 @@ def heat_table(by_fault:dict)->pd.DataFrame: # index kind, columns magnitude (sh
     return t.loc[recall.sort_values(ascending=False, kind="stable").index]
 
 def _heat_title(t):
-    worst, big = t.index[-1], t.columns[t.loc[t.index[-1]].notna()][-1]
-    full = [k for k in t.index if t.loc[k].dropna().iloc[-1] >= .9]
-    return f"{len(full)} of {len(t)} fault kinds are caught nine times in ten at full size; hardest: {worst.replace('_', ' ')} ({say(t.loc[worst, big], 'share')})"
+    last = {k: t.loc[k].dropna().iloc[-1] for k in t.index} # at the largest size
+    worst, full = min(t.index, key=lambda k: (last[k], k)), [k for k in t.index if last[k] >= .9]
+    return f"{len(full)} of {len(t)} fault kinds are caught nine times in ten at full size; hardest: {worst.replace('_', ' ')} ({say(last[worst], 'share')})"
 
 # %% ../nbs/13_plots.ipynb #feb748fd
 @_styled
@@ -444,7 +457,7 @@ def critical_difference(k:int, n:int, alpha:float=.05)->float: # in ranks
 
 def _compare_title(mean, cd, n):
     near = int((mean.iloc[1:] <= mean.iloc[0]+cd).sum())
-    tail = "ahead of all others" if not near else f"{near} of {len(mean)-1} others cannot be told apart from it"
+    tail = "ahead of all others" if not near else f"{'none of the' if near == len(mean)-1 else f'{len(mean)-1-near} of {len(mean)-1}'} others can be told apart from it"
     return f"{mean.index[0]} ranks best (mean rank {mean.iloc[0]:.1f}); {tail} on {n} histories"
 
 # %% ../nbs/13_plots.ipynb #59dce5e0

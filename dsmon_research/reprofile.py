@@ -14,8 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .faults import Injected
-from .profile import (COLUMN_METRICS, ColumnProfile, Encoded, Profile, Sketch, _classes, _finish, _mix, _points, _salt, _times, as_arrow,
-                                    encode, numbers, profile_column, value_hashes)
+from .profile import (COLUMN_METRICS, ColumnProfile, Encoded, Profile, _bad_lines, _classes, _finish, _points, _times, encode, numbers,
+                                    profile_column, row_hashes, schema_changes)
+from .read import as_arrow
+from .sketch import NULL, Sketch, as_numpy, from_numpy, mix, text_hashes, value_hashes
 
 # %% ../nbs/02c_reprofile.ipynb #fea9aeb4
 def _rank(
@@ -53,10 +55,10 @@ def _grams(cp, owner):
 
 # %% ../nbs/02c_reprofile.ipynb #deeae5fd
 _zeroth = np.zeros(1, np.int64)
-_no, _null = np.empty(0, np.int64), np.zeros(1, np.uint64)
+_no, _null = np.empty(0, np.int64), np.array([NULL])
 _none = np.empty(0), _no
 _blank = 6     # the class of texts that hold nothing, after the six classes of characters
-_most = 20_000 # distinct texts beyond which their metrics rest on a sample
+_most = 20_000 # distinct texts beyond which their characters are counted in a sample
 
 @dataclass
 class Text:
@@ -85,10 +87,10 @@ def _text(texts): # -> Text; texts that are whole numbers, may be numbers, may b
     some, (small, big, digit, space, punct, other) = cell.nonzero()[0], cell.reshape(n, 6).T
     value, kind = np.divmod(some, 6)
     chars = cell[some]
-    blank = [i for i in (space+other == lens).nonzero()[0].tolist() if not texts[i].strip()]
+    blank = [i for i in (space+other == lens).nonzero()[0].tolist() if not texts[i].strip(" \t\n\v\f\r")]
     if blank: value, kind, chars = np.append(value, blank), np.append(kind, [_blank]*len(blank)), np.append(chars, [1]*len(blank))
     filled = lens > 0
-    whole, number = (digit == lens) & filled, (digit > 0) & (small+big < 2) & (punct < 4) & (other == 0)
+    whole, number = (digit == lens) & filled, (digit > 0) & (small+big < 2) & (punct < 4)
     number[filled] &= cp[(lens.cumsum()-lens)[filled]] < 58  # digits, signs, the point and white space come before the letters
     return Text(lens, value, kind, chars, _grams(cp, owner)), whole.nonzero()[0], (number & ~whole).nonzero()[0], np.flatnonzero((digit >= 8) & (punct > 1))
 
@@ -96,12 +98,12 @@ def _is_text(t): return pa.types.is_string(t) or pa.types.is_large_string(t)
 
 # %% ../nbs/02c_reprofile.ipynb #1e552d6f
 def _part(values, at): # some of the values, and `at` where counts would be
-    return Encoded(values if len(at) == len(values) else values.take(pa.array(at)), at, _no, len(at))
+    return Encoded(values if len(at) == len(values) else values.take(from_numpy(at)), at, _no, len(at))
 
 def _text_numbers(values, whole, number):
     x, xi = numbers(_part(values, number)) if len(number) else _none
     if not len(whole): return x, xi
-    y = pc.cast(_part(values, whole).values, pa.float64()).to_numpy()
+    y = as_numpy(pc.cast(_part(values, whole).values, pa.float64()))
     x, xi = (np.concatenate([x, y]), np.concatenate([xi, whole])) if len(x) else (y, whole)
     order = x.argsort()
     return x[order], xi[order]
@@ -124,13 +126,12 @@ def prepare_column(
     if len(x) and not np.isfinite(x[[0, -1]]).all(): ok = np.isfinite(x); wild, x, xi = xi[~ok], x[ok], xi[ok]
     if len(s): order = s.argsort(); s, si = s[order].astype(np.float64), si[order]
     else: s, si = _none
-    return Column(h, x, xi, wild, s, si, text, _odd(t, x, h))
+    return Column(h, x, xi, wild, s, si, text, _odd(t, x))
 
-def _odd(t, x, hashes): # numbers that need a unit, hashes that depend on their neighbours or are shared (0. and -0.)
+def _odd(t, x): # numbers that need a unit, or are not exact as floats
     if not len(x): return False
     top, i, j = max(-x[0], x[-1]), *x.searchsorted(0., "left")[None], *x.searchsorted(0., "right")[None]
-    if top > 1e100 or i and x[i-1] > -1e-100 or j < len(x) and x[j] < 1e-100 or top > 2**53 and pa.types.is_integer(t): return True
-    return pa.types.is_floating(t) and j-i == 1 and len(np.unique(hashes)) < len(hashes) or j-i > 1 and not _is_text(t)
+    return bool(top > 1e100 or i and x[i-1] > -1e-100 or j < len(x) and x[j] < 1e-100 or top >= 2**53 and pa.types.is_integer(t))
 
 # %% ../nbs/02c_reprofile.ipynb #512a3a1a
 def _weave(a, b): # how to order the members of two ascending arrays, given one after the other
@@ -163,10 +164,10 @@ def join(
     b:Column, # further values, none of them in `a`
 )->Column:    # values of `a`, then those of `b`
     "Two prepared columns as one."
-    n = len(a.hashes)
+    n, odd = len(a.hashes), a.odd or b.odd or a.text is not None and len(a.hashes)+len(b.hashes) > _most
     x, xi = _merge(a.x, a.xi, b.x, b.xi+n) if len(b.x) else (a.x, a.xi)
     t, ti = _merge(a.t, a.ti, b.t, b.ti+n) if len(b.t) else (a.t, a.ti)
-    got = Column(np.concatenate([a.hashes, b.hashes]), x, xi, np.concatenate([a.wild, b.wild+n]), t, ti, a.text and _join_text(a.text, b.text, n), a.odd or b.odd)
+    got = Column(np.concatenate([a.hashes, b.hashes]), x, xi, np.concatenate([a.wild, b.wild+n]), t, ti, a.text and _join_text(a.text, b.text, n), odd)
     got.order = np.concatenate([a.order, b.order+n])[_weave(a.sorted, b.sorted)]
     return got
 
@@ -321,9 +322,7 @@ def _subset(bits): return [n for n, k in zip(_names, bits) if k]
 def _sketches(hashes, counts, distinct, filled, max_values):
     out, a = [], 0
     for d, n in zip(distinct, filled):
-        s = Sketch(0, hashes[a:a+d], counts[a:a+d], n)
-        while len(s.hashes) > max_values: s = s.at(s.level+1)
-        out.append(s); a += d
+        out.append(Sketch(0, hashes[a:a+d], counts[a:a+d], n).fit(max_values)); a += d
     return out
 
 # %% ../nbs/02c_reprofile.ipynb #3cda7e3c
@@ -350,19 +349,22 @@ def _find(u, seen, values): # where members of u are among the sorted `values`: 
 
 # %% ../nbs/02c_reprofile.ipynb #5231896b
 class Before:
-    "The update before, ready to be compared with: its distinct rows and keys, and where they meet those of the clean update."
+    "The update before, ready to be compared with: its distinct rows and keys (None where it was too large to hash each), and where they meet those of the clean update."
     def __init__(self, p, previous):
-        self.profile, self.rows, self.n = previous, _tally(previous.rows), len(previous.rows)
-        self.seen = _seen(self.rows[0])
-        self.keys = None if p.keys is None or previous.keys is None else _tally(previous.keys)
-        self.same = _match(p.row_values, *self.rows)
-        if self.keys: self.was = _match(p.key_values, *self.keys)
-        self.schema = {(c.name, c.type) for c in previous.columns}
-        self.schema_changes = self.changes(list(zip(p.names, p.types)))
-        if self.keys: self.known, self.kept = p.key_counts[self.was > 0].sum(), self.was.sum()
-    def changes(self, schema): return len({a for a, _ in set(schema) ^ self.schema})
+        self.profile, self.schema_changes, self.rows, self.keys, self.same = previous, schema_changes(p.schema, previous.columns), None, None, None
+        if previous.rows is None: return
+        self.rows, self.n = _tally(previous.rows), len(previous.rows)
+        self.seen, self.same = _seen(self.rows[0]), _match(p.row_values, *self.rows)
+        if p.keys is None or previous.keys is None: return
+        self.keys = _tally(previous.keys)
+        self.was = _match(p.key_values, *self.keys)
+        self.known, self.kept = p.key_counts[self.was > 0].sum(), self.was.sum()
 
 # %% ../nbs/02c_reprofile.ipynb #a93b668f
+def _salts(names): # of the columns' row hashes, a repeated name numbered; of key hashes, plain
+    nth = [names[:i].count(n) for i, n in enumerate(names)]
+    return text_hashes(pa.array([n+f"\0{k}"*(k > 0) for n, k in zip(names, nth)], pa.string())), text_hashes(pa.array(names, pa.string()))
+
 class Prepared:
     "A clean update taken apart: its `profile`, and what the profile of any variant of it can be put together from."
     def __init__(self,
@@ -382,8 +384,9 @@ class Prepared:
         self.codes = np.array(coded, np.int64).reshape(len(coded), self.n)
         self.counts = np.bincount(self.codes.ravel(), minlength=len(self.flat.hashes))
         self.hashes = self.flat.hashes[self.codes]
-        self.salts = np.array([_salt(n) for n in self.names], np.uint64)
-        self.cells = _mix(self.hashes ^ self.salts[:, None])
+        self.schema = [ColumnProfile(n, t, {}, None) for n, t in zip(self.names, self.types)]
+        self.salts, self.plain = _salts(self.names)
+        self.cells = mix(self.hashes ^ self.salts[:, None])
         self.rows = self.cells.sum(0, dtype=np.uint64)
         self._rank()
         (self.profile,) = _by_rows(self, [(np.arange(self.n), previous)])
@@ -395,7 +398,8 @@ class Prepared:
         self.key_at = [at[k] for k in self.key or ()]
         self.keys = self.key_counts = self.empty = self.broken = None
         if not self.key: return
-        self.keys, self.empty = self.cells[self.key_at].sum(0, dtype=np.uint64), (self.hashes[self.key_at] == 0).any(0)
+        h = self.hashes[self.key_at]
+        self.keys, self.empty = mix(h ^ self.plain[self.key_at, None]).sum(0, dtype=np.uint64), (h == NULL).any(0)
         self.key_values, self.key_codes, self.key_counts = np.unique(self.keys, return_inverse=True, return_counts=True)
         self.broken = np.count_nonzero((self.key_counts[self.key_codes] > 1) | self.empty)
 
@@ -410,11 +414,12 @@ def _before(p, previous): # what is known of the update before, looked up by ide
     if id(previous) not in p.befores: p.befores[id(previous)] = Before(p, previous)
     return p.befores[id(previous)]
 
-def _facts(n, k, distinct, broken, b, same, known, kept, schema): # table metrics from counts
+def _facts(p, n, k, distinct, broken, b, same, known, kept, schema): # table metrics from counts
     m = max(n, 1)
-    t = dict(rows=n, columns=k, duplicate_share=1-distinct/m)
+    t = dict(rows=n, columns=k, duplicate_share=1-distinct/n if n else 0.)
+    if bad := _bad_lines(p.table): t["bad_line_share"] = bad["bad_line_share"]*max(p.n, 1)/m
     if broken is not None: t["key_violation_share"] = broken/m
-    if b: t["same_share"] = same/m
+    if same is not None: t["same_share"] = same/m
     if known is not None: t |= dict(created_share=1-known/m, updated_share=max(known-same, 0)/m, deleted_share=1-kept/max(b.n, 1))
     if b: t["schema_changes"] = schema
     return {a: float(v) for a, v in t.items()}
@@ -426,7 +431,7 @@ def _by_rows(p, jobs):
     columns = _columns_of(p, np.array([_counts(p, index) for index, _ in jobs]), [p.hashes.take(index, 1) for index, _ in jobs])
     for i, c in enumerate(p.columns):
         if c.odd:
-            for got, (index, _) in zip(columns, jobs): got[i] = profile_column(p.names[i], p.table.column(i).take(pa.array(index)), p.max_values)
+            for got, (index, _) in zip(columns, jobs): got[i] = profile_column(p.names[i], p.table.column(i).take(from_numpy(index)), p.max_values)
     return [_taken(p, c, *job) for c, job in zip(columns, jobs)]
 
 def _counts(p, index): # rows per value: all again, or the clean ones and the difference
@@ -443,13 +448,11 @@ def _taken(p, columns, index, previous): # rows by their numbers, so that nothin
         kc = np.bincount(code, minlength=len(p.key_values))
         broken = np.count_nonzero((kc[code] > 1) | p.empty[index])
         if b and b.keys: known, kept = kc[b.was > 0].sum(), b.was[kc > 0].sum()
-    same, schema = (np.minimum(rc, b.same).sum(), b.schema_changes) if b else (None, None)
-    table = _facts(len(index), len(columns), np.count_nonzero(rc), broken, b, same, known, kept, schema)
+    same, schema = np.minimum(rc, b.same).sum() if b and b.rows else None, b and b.schema_changes
+    table = _facts(p, len(index), len(columns), np.count_nonzero(rc), broken, b, same, known, kept, schema)
     return Profile(table, columns, p.rows[index], p.keys[index] if p.key else None, p.name)
 
 # %% ../nbs/02c_reprofile.ipynb #5d83f3fb
-_zero = value_hashes(pa.array([0.]))[0]
-
 def _by_cells(p, jobs):
     "Profiles of tables with some cells changed; `jobs`: for each ({column number: (rows, new cells)}, table, update before)."
     parts = [{i: _change(p, i, *cell, table) for i, cell in changes.items()} for changes, table, _ in jobs]
@@ -465,11 +468,13 @@ def _assemble(p, new, previous): # the clean columns with the new ones, {column 
     columns, rows, keys, empty, where = list(p.profile.columns), p.rows.copy(), None, None, [_no]
     for i, (c, at) in new.items():
         columns[i] = c
-        delta = _mix(c.row_hash[at] ^ p.salts[i])-p.cells[i][at]
+        delta = mix(c.row_hash[at] ^ p.salts[i])-p.cells[i][at]
         rows[at] += delta
         where.append(at)
-        if i in p.key_at: keys = p.keys.copy() if keys is None else keys; keys[at] += delta
-    if keys is not None: empty = np.any([columns[i].row_hash == 0 for i in p.key_at], 0)
+        if i in p.key_at:
+            keys = p.keys.copy() if keys is None else keys
+            keys[at] += delta if p.salts[i] == p.plain[i] else mix(c.row_hash[at] ^ p.plain[i])-mix(p.hashes[i][at] ^ p.plain[i])
+    if keys is not None: empty = np.any([columns[i].row_hash == NULL for i in p.key_at], 0)
     return _changed(p, columns, rows, where[-1] if len(where) < 3 else np.unique(np.concatenate(where)), keys, empty, previous)
 
 # %% ../nbs/02c_reprofile.ipynb #b2ba2583
@@ -480,7 +485,7 @@ def _changed(p, columns, rows, at, keys, empty, previous): # only rows `at` are 
     i, j = _find(u, p.seen, p.row_values)
     count[j] += c[i]
     distinct = np.count_nonzero(count)+len(u)-len(i)
-    if b:
+    if b and b.rows:
         c[i] = 0
         i, j = _find(u, b.seen, b.rows[0])
         same = np.minimum(count, b.same).sum()+np.minimum(c[i], b.rows[1][j]).sum()
@@ -489,8 +494,8 @@ def _changed(p, columns, rows, at, keys, empty, previous): # only rows `at` are 
         broken = kc[kc > 1].sum()+np.count_nonzero(kc[ku.searchsorted(keys[empty])] == 1)
         if b and b.keys: was = _match(ku, *b.keys); known, kept = kc[was > 0].sum(), was.sum()
     elif b and b.keys: known, kept = b.known, b.kept
-    schema = b and (b.schema_changes if [x.type for x in columns] == p.types else b.changes([(x.name, x.type) for x in columns]))
-    return Profile(_facts(p.n, len(columns), distinct, broken, b, same, known, kept, schema), columns, rows, p.keys if keys is None else keys, p.name)
+    schema = b and (b.schema_changes if [x.type for x in columns] == p.types else schema_changes(columns, b.profile.columns))
+    return Profile(_facts(p, p.n, len(columns), distinct, broken, b, same, known, kept, schema), columns, rows, p.keys if keys is None else keys, p.name)
 
 # %% ../nbs/02c_reprofile.ipynb #64c974bb
 def _change(p, i, at, new, table): # ColumnProfile of column i with new cells, to be weighed: with its prepared values and their counts
@@ -506,9 +511,9 @@ def _patched(p, i, at, new): # the clean column and a few values; None where tha
     col, s, z = p.columns[i], p.flat.start[i], p.flat.null[i]
     if col.odd: return None
     counts, hashes = (p.counts[s:z+1]-np.bincount(p.codes[i, at]-s, minlength=z+1-s))[:-1], p.hashes[i].copy()
-    if new.null_count == len(new): hashes[at] = 0; return col, counts, hashes
+    if new.null_count == len(new): hashes[at] = NULL; return col, counts, hashes
     e = encode(new); h = value_hashes(e.values)
-    if pa.types.is_floating(e.values.type) and (h == _zero).any(): return None
+    if pa.types.is_integer(e.values.type) and np.abs(as_numpy(e.values).astype(np.float64)).max() >= 2**53: return None  # their hashes may be those of small numbers
     hashes[at] = np.concatenate([h, _null])[e.codes]
     if not len(counts): return prepare_column(e.values, h), e.counts, hashes
     place = col.order[np.minimum(col.sorted.searchsorted(h), len(counts)-1)]
@@ -516,8 +521,8 @@ def _patched(p, i, at, new): # the clean column and a few values; None where tha
     if known.all(): counts[place] += e.counts; return col, counts, hashes
     if not known.any(): return _more(p, i, e.values, h), np.concatenate([counts, e.counts]), hashes
     counts[place[known]] += e.counts[known]
-    fresh = ~known
-    return _more(p, i, e.values.filter(pa.array(fresh)), h[fresh]), np.concatenate([counts, e.counts[fresh]]), hashes
+    fresh = (~known).nonzero()[0]
+    return _more(p, i, e.values.take(from_numpy(fresh)), h[fresh]), np.concatenate([counts, e.counts[fresh]]), hashes
 
 def _more(p, i, values, hashes): # clean column i with values that it does not know
     col = p.columns[i]
@@ -527,23 +532,26 @@ def _more(p, i, values, hashes): # clean column i with values that it does not k
 # %% ../nbs/02c_reprofile.ipynb #bb01c362
 def _without(p, i, previous):
     "Profile of the clean update without column `i`."
-    columns, rows, names = p.profile.columns[:i]+p.profile.columns[i+1:], p.rows-p.cells[i], p.names[:i]+p.names[i+1:]
-    if i in p.key_at: return _finish(columns, rows, p.key if set(p.key) <= set(names) else None, previous, p.name)
+    columns, names = p.profile.columns[:i]+p.profile.columns[i+1:], p.names[:i]+p.names[i+1:]
+    again = p.names[i] in names # then others of this name are numbered anew
+    rows = row_hashes(columns, p.n) if again else p.rows-p.cells[i]
+    if again or i in p.key_at: return _finish(columns, rows, p.key if set(p.key or ()) <= set(names) else None, previous, p.name, _bad_lines(p.table))
     return _changed(p, columns, rows, slice(None), None, None, previous)
 
 def _repeated(p, previous):
     "Profile of the update before, published again."
-    n, k = len(previous.rows), previous.keys is not None
-    table = {a: v for a, v in previous.table.items() if a in ("rows", "columns", "duplicate_share", "key_violation_share")}
-    same = dict(same_share=n/max(n, 1)) | (dict(created_share=1-n/max(n, 1), updated_share=0., deleted_share=1-n/max(n, 1)) if k else {})
-    return Profile(table | same | dict(schema_changes=0.), previous.columns, previous.rows, previous.keys, p.name)
+    table = {a: v for a, v in previous.table.items() if a in ("rows", "columns", "duplicate_share", "bad_line_share", "key_violation_share")}
+    if previous.rows is not None:
+        n, k = len(previous.rows), previous.keys is not None
+        table |= dict(same_share=n/max(n, 1)) | (dict(created_share=1-n/max(n, 1), updated_share=0., deleted_share=1-n/max(n, 1)) if k else {})
+    return Profile(table | dict(schema_changes=0.), previous.columns, previous.rows, previous.keys, p.name)
 
 # %% ../nbs/02c_reprofile.ipynb #20021d2e
 def reprofile(
     clean:Prepared, # the untouched update
     variants:list[tuple[Injected, Profile|None, pa.Table|None]], # for each: what the fault did, the profile of the update before, the table which that measures
 )->list[Profile]:
-    "The variants' profiles, as `profile_table` would give them, at the cost of what the faults touched; many at once cost less than one by one."
+    "The variants' profiles, as `profile_small` would give them (summaries aside), at the cost of what the faults touched; many at once cost less than one by one."
     cells, rows = ([k for k, (got, *_) in enumerate(variants) if getattr(got, what) is not None] for what in ("cells", "index"))
     done = dict(zip(cells, _by_cells(clean, [(variants[k][0].cells, variants[k][0].table, variants[k][1]) for k in cells])))
     done |= zip(rows, _by_rows(clean, [(variants[k][0].index, variants[k][1]) for k in rows]))

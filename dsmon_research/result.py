@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['FIGURES', 'AtMagnitude', 'ByFault', 'DetectorResult', 'Budget', 'SensitivityCell', 'Sensitivity', 'Result',
-           'check_result', 'write_metrics', 'read_metrics', 'git_commit', 'whole_result']
+           'check_result', 'write_metrics', 'read_metrics', 'git_commit', 'whole_result', 'smallest_caught',
+           'caught_groups']
 
 # %% ../nbs/08c_result.ipynb #ce319fa1
 import json, shutil, subprocess
@@ -87,6 +88,7 @@ def write_metrics(
     if got.dataset != check_name(name): raise UsageError(f"result of {got.dataset!r} cannot be written as {name!r}")
     return atomic_write(paths(name, root).metrics, dump_json(got.model_dump()))
 
+# %% ../nbs/08c_result.ipynb #3c48e36c
 def read_metrics(
     name:str,            # dataset
     root:Path|None=None,
@@ -118,3 +120,27 @@ def whole_result(
         known = seconds.get(d["name"], {})
         d |= known | {"reasons": {k: v for k, v in d["reasons"].items() if k not in known}}
     return got | {"git_commit": git_commit(Path(root or find_root()))}
+
+# %% ../nbs/08c_result.ipynb #b81f04aa
+def smallest_caught(
+    by_fault:dict,   # kind -> {"by_magnitude": {share of rows: {"recall"}}} of one detector
+    power:float=.9,  # share that must be caught, here and at every larger size
+)->list[dict]:       # kind, share (None = not reliably caught), recall at the largest size
+    "For each kind of fault the smallest share of rows from which on it is caught, easiest first."
+    out = []
+    for kind, f in by_fault.items():
+        at = sorted((float(m), c["recall"]) for m, c in f["by_magnitude"].items() if c["recall"] is not None)
+        if not at: continue
+        good = [m for i, (m, _) in enumerate(at) if all(r >= power for _, r in at[i:])]
+        out.append(dict(kind=kind, share=good[0] if good else None, recall=at[-1][1]))
+    return sorted(out, key=lambda r: (r["share"] is None, r["share"] or -r["recall"], r["kind"]))
+
+def caught_groups(
+    by_fault:dict, # as in `smallest_caught`
+)->dict[str, list[str]]: # from which size on -> kinds of fault, most visible first
+    "`from 20 % of rows`, `when all is hit` (every row, or the whole update), and `not reliably` with the share caught at the largest size, hardest first."
+    out, name = {}, lambda r: r["kind"].replace("_", " ")
+    for r in smallest_caught(by_fault):
+        if r["share"] is not None: out.setdefault(f"from {100*r['share']:g} % of rows" if r["share"] < 1 else "when all is hit", []).append(name(r))
+    blind = sorted((r["recall"], r["kind"], name(r)) for r in smallest_caught(by_fault) if r["share"] is None)
+    return out | ({"not reliably": [f"{kind} ({100*recall:.0f} %)" for recall, _, kind in blind]} if blind else {})

@@ -98,6 +98,7 @@ def _read(params:Params, dotted): # "backtest.warmup" -> its value
     for key in dotted.split("."): got = getattr(got, key)
     return got.model_dump() if hasattr(got, "model_dump") else got
 
+# %% ../nbs/13b_stages.ipynb #5a4ed34f
 def _listing(ds, root): # what the source offers now, without reading it
     from dsmon_research.collect import updates
     def stamp(f): return f.stat().st_mtime_ns if f.is_file() else None
@@ -138,6 +139,7 @@ def is_stale(
     now = [inputs(stage, name, root), fingerprint(*outputs(stage, name, root))]
     return None in now or noted != now
 
+# %% ../nbs/13b_stages.ipynb #d66ceb85
 def run_stage(
     stage:str, name:str, # stage, dataset
     root:Path|None=None,

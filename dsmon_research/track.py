@@ -6,8 +6,8 @@
 __all__ = ['curves', 'open_store', 'flat_metrics', 'ensemble_folder', 'log_result', 'sync']
 
 # %% ../nbs/10_track.ipynb #ebc00481
-import json, logging, math, os, shutil, tempfile, warnings
-from contextlib import contextmanager
+import io, json, logging, math, os, shutil, tempfile, warnings
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 
 import numpy as np
@@ -87,7 +87,7 @@ def ensemble_folder(
     to:Path,      # folder to make
     models:Path,  # data/NAME/backtest/models
     past:dict,    # member -> its scores on the real history
-    how:str="cauchy",
+    how:str="fisher", # as in `walk_ensemble`
 )->Path:
     "The champion as plain files: its members' folders and their past scores."
     for m in past: shutil.copytree(models/m, to/m)
@@ -101,7 +101,7 @@ def _log_model(mlflow, run_id, folder, register=None):
     rows = [TensorSpec(np.dtype("float64"), (-1, -1))], [TensorSpec(np.dtype("float64"), (-1,))]
     needs = [f"{p}=={im.version(p)}" for p in ("dsmon_research", "numpy", "scikit-learn")]
     script = importlib.util.find_spec("dsmon_research.model").origin
-    with warnings.catch_warnings(), mlflow.start_run(run_id=run_id):
+    with warnings.catch_warnings(), redirect_stderr(io.StringIO()), mlflow.start_run(run_id=run_id): # it announces every version
         warnings.simplefilter("ignore")
         return mlflow.pyfunc.log_model(name="model", python_model=script, artifacts={"detector": str(folder)}, pip_requirements=needs,
                                        signature=ModelSignature(*map(Schema, rows)), registered_model_name=register)
@@ -161,6 +161,7 @@ def _model_folder(d, by, models, members, scratch): # where this detector's save
     if d != "ensemble" or not have: return None
     return ensemble_folder(Path(scratch)/"ensemble", models, {m: by[m].query("seed == -1")["score"].to_numpy() for m in have})
 
+# %% ../nbs/10_track.ipynb #fb7eed61
 def log_result(
     name:str,            # dataset with `metrics/NAME.json`
     root:Path|None=None, # default: the project's root

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa, pyarrow.parquet as pq
 import pytest
 
-from dsmon_research import collect as c
+from dsmon_research import collect as c, read as r
 from dsmon_research.config import Dataset, SourceError, UsageError, find_root
 
 COLLECTED = [ # id, file's bytes, names, rows, bad lines
@@ -54,43 +54,43 @@ def rows(table): return [list(r) for r in zip(*(col.to_pylist() for col in table
 @pytest.mark.parametrize("raw,names,want,bad", [x[1:] for x in COLLECTED], ids=[x[0] for x in COLLECTED])
 def test_read_text(tmp_path, raw, names, want, bad):
     (tmp_path/"x.csv").write_bytes(raw)
-    got = c.read_table(tmp_path/"x.csv")
+    got = r.read_table(tmp_path/"x.csv")
     assert (got.column_names, rows(got), int(got.schema.metadata[b"bad_lines"])) == (names, want, bad)
     assert got.num_rows == len(want) and set(got.schema.types) <= {pa.string()}
 
 def test_tab_first_for_tsv(tmp_path):
     for name, want in (("x.tsv", ["a,b", "c"]), ("x.csv", ["a", "b\tc"])):
         (tmp_path/name).write_bytes(b"a,b\tc\n1,2\t3\n")
-        assert c.read_table(tmp_path/name).column_names == want
+        assert r.read_table(tmp_path/name).column_names == want
 
 def test_any_text_survives_a_round_trip(tmp_path):
     rng, letters = np.random.default_rng(7), list('ab ,;|\t"\'\\\n\0é€😀0') + ["\r\n", '""']
     want = [["".join(rng.choice(letters, rng.integers(0, 9))) for _ in range(5)] for _ in range(400)]
     with open(tmp_path/"x.csv", "w", newline="", encoding="utf-8") as f: csv.writer(f, quoting=csv.QUOTE_ALL).writerows([list("abcde"), *want])
-    got = c.read_table(tmp_path/"x.csv")
+    got = r.read_table(tmp_path/"x.csv")
     assert rows(got) == want and got.schema.metadata[b"bad_lines"] == b"0"
 
 def test_no_record_is_lost_in_rubbish():
     rng = np.random.default_rng(8)
     for _ in range(1500):
         raw = b"a,b,c\n"+rng.choice(list(b'x,;"\n\r '), rng.integers(1, 40)).astype(np.uint8).tobytes()
-        got = c._read_text(raw, ",")
+        got = r._read_text(raw, ",")
         data = raw if raw.endswith((b"\n", b"\r")) else raw+b"\n"
-        fits, odd = c._cells(data, ",")
+        fits, odd = r._cells(data, ",")
         assert got.num_rows == fits.num_rows+len(odd)-1
         assert len(odd) <= int(got.schema.metadata[b"bad_lines"]) <= len(odd)+1
 
 def test_header_wider_than_the_sample(tmp_path):
     names = [f"column_{i}" for i in range(10_000)]
     (tmp_path/"x.csv").write_text(",".join(names)+"\n"+",".join(["01"]*len(names))+"\n")
-    got = c.read_table(tmp_path/"x.csv")
+    got = r.read_table(tmp_path/"x.csv")
     assert got.column_names == names and got.num_rows == 1 and got.column(9_999)[0].as_py() == "01"
 
 def test_parquet_keeps_types_but_not_hints(tmp_path):
     table = pa.table({"i": pa.array([9007199254740993, None], pa.int64()), "t": pa.array([0, None], pa.timestamp("us", "UTC")), "l": [[1], None]})
     table = table.append_column("i", pa.array(["", None]))
     pq.write_table(table.replace_schema_metadata({"pandas": "{}"}), tmp_path/"x=1.parquet")
-    got = c.read_table(tmp_path/"x=1.parquet")
+    got = r.read_table(tmp_path/"x=1.parquet")
     assert got.column_names == ["i", "t", "l", "i·2"] and got.schema.types == table.schema.types and rows(got) == rows(table)
     assert got.schema.metadata == {b"bad_lines": b"0"}
 
@@ -99,12 +99,12 @@ def test_parquet_keeps_types_but_not_hints(tmp_path):
 def test_unreadable(tmp_path, name, raw, why):
     (tmp_path/"folder").mkdir()
     if raw is not None: (tmp_path/name).write_bytes(raw)
-    with pytest.raises(SourceError, match=why) as e: c.read_table(tmp_path/name)
+    with pytest.raises(SourceError, match=why) as e: r.read_table(tmp_path/name)
     assert e.value.exit_code == 5 and "\n" not in str(e.value)
 
 def test_zero_byte_parquet(tmp_path):
     (tmp_path/"x.parquet").touch()
-    assert c.read_table(tmp_path/"x.parquet").shape == (0, 0)
+    assert r.read_table(tmp_path/"x.parquet").shape == (0, 0)
 
 # folders
 
