@@ -108,6 +108,15 @@ def _text_numbers(values, whole, number):
     order = x.argsort()
     return x[order], xi[order]
 
+# %% ../nbs/02c_reprofile.ipynb #3f6d81b2
+def _hashes_of(arrays): # hashes of many arrays of values, those of one type together
+    out, by = [None]*len(arrays), {}
+    for k, a in enumerate(arrays): by.setdefault(a.type, []).append(k)
+    for ks in by.values():
+        parts = [arrays[k] for k in ks]
+        for k, h in zip(ks, np.split(value_hashes(pa.concat_arrays(parts)), np.cumsum([len(a) for a in parts])[:-1])): out[k] = h
+    return out
+
 # %% ../nbs/02c_reprofile.ipynb #6839231a
 def prepare_column(
     values:pa.Array,             # distinct values, as in `Encoded`
@@ -361,9 +370,10 @@ class Before:
         self.known, self.kept = p.key_counts[self.was > 0].sum(), self.was.sum()
 
 # %% ../nbs/02c_reprofile.ipynb #a93b668f
+@cache
 def _salts(names): # of the columns' row hashes, a repeated name numbered; of key hashes, plain
     nth = [names[:i].count(n) for i, n in enumerate(names)]
-    return text_hashes(pa.array([n+f"\0{k}"*(k > 0) for n, k in zip(names, nth)], pa.string())), text_hashes(pa.array(names, pa.string()))
+    return text_hashes(pa.array([n+f"\0{k}"*(k > 0) for n, k in zip(names, nth)], pa.string())), text_hashes(pa.array(list(names), pa.string()))
 
 class Prepared:
     "A clean update taken apart: its `profile`, and what the profile of any variant of it can be put together from."
@@ -378,14 +388,15 @@ class Prepared:
         self.names, self.types, self.n = self.table.column_names, [str(t) for t in self.table.schema.types], self.table.num_rows
         self.key = key if key and set(key) <= set(self.names) else None
         coded = [encode(c) for c in self.table.columns]
-        self.values, self.columns = [e.values for e in coded], [prepare_column(e.values) for e in coded]
+        self.values = [e.values for e in coded]
+        self.columns = [prepare_column(v, h) for v, h in zip(self.values, _hashes_of(self.values))]
         self.flat, self.befores = flatten(self.columns), {}
         coded = [np.where(e.codes < 0, len(e.values), e.codes)+s for e, s in zip(coded, self.flat.start)]
         self.codes = np.array(coded, np.int64).reshape(len(coded), self.n)
         self.counts = np.bincount(self.codes.ravel(), minlength=len(self.flat.hashes))
         self.hashes = self.flat.hashes[self.codes]
         self.schema = [ColumnProfile(n, t, {}, None) for n, t in zip(self.names, self.types)]
-        self.salts, self.plain = _salts(self.names)
+        self.salts, self.plain = _salts(tuple(self.names))
         self.cells = mix(self.hashes ^ self.salts[:, None])
         self.rows = self.cells.sum(0, dtype=np.uint64)
         self._rank()
@@ -455,7 +466,9 @@ def _taken(p, columns, index, previous): # rows by their numbers, so that nothin
 # %% ../nbs/02c_reprofile.ipynb #5d83f3fb
 def _by_cells(p, jobs):
     "Profiles of tables with some cells changed; `jobs`: for each ({column number: (rows, new cells)}, table, update before)."
-    parts = [{i: _change(p, i, *cell, table) for i, cell in changes.items()} for changes, table, _ in jobs]
+    coded = [_coded(p, i, *cell, table) for changes, table, _ in jobs for i, cell in changes.items()]
+    hashed = iter(zip(coded, _hashes_of([e.values for e, _ in coded])))
+    parts = [{i: _change(p, i, at, table, *next(hashed)) for i, (at, _) in changes.items()} for changes, table, _ in jobs]
     todo = [x for part in parts for x in part.values() if x[1]]
     if todo:
         counts = np.concatenate([c for _, _, v in todo for c in (v, [p.n-v.sum()])])
@@ -498,21 +511,24 @@ def _changed(p, columns, rows, at, keys, empty, previous): # only rows `at` are 
     return Profile(_facts(p, p.n, len(columns), distinct, broken, b, same, known, kept, schema), columns, rows, p.keys if keys is None else keys, p.name)
 
 # %% ../nbs/02c_reprofile.ipynb #64c974bb
-def _change(p, i, at, new, table): # ColumnProfile of column i with new cells, to be weighed: with its prepared values and their counts
-    a, name, t = table.column(i), p.names[i], str(table.schema.field(i).type)
-    got = _patched(p, i, at, new) if t == p.types[i] and 2*len(at) <= p.n else None
-    if got is None:
-        e = encode(a); col = prepare_column(e.values)
-        got = col, e.counts, np.concatenate([col.hashes, _null])[e.codes]
-    if got[0].odd: return profile_column(name, a, p.max_values), None, None
-    return ColumnProfile(name, t, None, None, got[2]), *got[:2]
+def _coded(p, i, at, new, table): # the new cells, encoded, or where they are too many or of another type the whole column; is it only the cells?
+    few = str(table.schema.field(i).type) == p.types[i] and 2*len(at) <= p.n and not p.columns[i].odd
+    return encode(new if few else table.column(i)), few
 
-def _patched(p, i, at, new): # the clean column and a few values; None where that is not enough
+def _change(p, i, at, table, coded, h): # ColumnProfile of column i with new cells, to be weighed: with its prepared values and their counts
+    (e, few), a, t = coded, table.column(i), str(table.schema.field(i).type)
+    got = _patched(p, i, at, e, h) if few else None
+    if got is None:
+        if few: e = encode(a); h = value_hashes(e.values)
+        got = prepare_column(e.values, h), e.counts, np.concatenate([h, _null])[e.codes]
+    if got[0].odd: return profile_column(p.names[i], a, p.max_values), None, None
+    return ColumnProfile(p.names[i], t, None, None, got[2]), *got[:2]
+
+# %% ../nbs/02c_reprofile.ipynb #7be0a915
+def _patched(p, i, at, e, h): # the clean column and a few values; None where that is not enough
     col, s, z = p.columns[i], p.flat.start[i], p.flat.null[i]
-    if col.odd: return None
     counts, hashes = (p.counts[s:z+1]-np.bincount(p.codes[i, at]-s, minlength=z+1-s))[:-1], p.hashes[i].copy()
-    if new.null_count == len(new): hashes[at] = NULL; return col, counts, hashes
-    e = encode(new); h = value_hashes(e.values)
+    if not len(h): hashes[at] = NULL; return col, counts, hashes
     if pa.types.is_integer(e.values.type) and np.abs(as_numpy(e.values).astype(np.float64)).max() >= 2**53: return None  # their hashes may be those of small numbers
     hashes[at] = np.concatenate([h, _null])[e.codes]
     if not len(counts): return prepare_column(e.values, h), e.counts, hashes
