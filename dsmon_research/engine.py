@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa, pyarrow.compute as pc, pyarrow.parquet as pq
+from tqdm import tqdm
 
 from .config import SourceError, UsageError
 from .sketch import Sketch, as_numpy, from_numpy, sketch, value_hashes
@@ -381,8 +382,8 @@ def _walk(t, few, passes, plan): # column number -> Scanned, each answer used wh
     for p in passes:
         listed = {i: (level if t.n/2**level <= plan.listed else None, c) for i, (level, c) in p.items()}
         todo.append((pass_sql(t, listed, every(t.kinds[next(iter(p))] == "text")), p))
-    out = {}
-    for (_, what), answer in zip(todo, ahead(t.ask, [sql for sql, _ in todo])):
+    out, answers = {}, tqdm(ahead(t.ask, [sql for sql, _ in todo]), "profile", len(todo), delay=2, leave=False, disable=None)
+    for (_, what), answer in zip(todo, answers):
         if isinstance(what, int): out[what] = whole_column(t, what, answer)
         else: out |= {i: passed_column(t, i, level, c, answer, plan) for i, (level, c) in what.items()}
     texts = [i for i, c in out.items() if c.sampled and t.kinds[i] == "text"]

@@ -6,7 +6,7 @@
 __all__ = ['COLUMN_METRICS', 'TABLE_METRICS', 'Metric', 'Encoded', 'encode', 'numbers', 'number_metrics', 'trigrams',
            'text_metrics', 'ColumnProfile', 'text_times', 'measure', 'profile_column', 'cell_hash', 'row_hashes',
            'diff_rows', 'Profile', 'schema_changes', 'profile_small', 'scanned_column', 'profile_large', 'changes',
-           'profile_table', 'profile_rows']
+           'profile_table', 'bars', 'profile_rows']
 
 # %% ../nbs/02_profile.ipynb #71ba2219
 import html, json
@@ -308,12 +308,13 @@ def diff_rows(
 # %% ../nbs/02_profile.ipynb #1edcd3df
 @dataclass
 class Profile:
-    "One update, measured: `table` metrics, `columns` in published order, row and key hashes for the next difference."
-    table:dict; columns:list[ColumnProfile]; rows:np.ndarray; keys:np.ndarray|None=None; name:str=""
+    "One update, measured: `table` metrics, `columns` in published order, row and key hashes for the next difference (None in large tables)."
+    table:dict; columns:list[ColumnProfile]; rows:np.ndarray|None; keys:np.ndarray|None=None; name:str=""
 
     def to_dict(self):
         "Plain numbers and names, ready for JSON."
-        cols = [dict(position=i, name=c.name, type=c.type, **c.metrics) for i, c in enumerate(self.columns)]
+        often = lambda c: [dict(value=v, rows=int(k)) for v, k in zip(c.heavy[0][:10], c.heavy[1][:10])]
+        cols = [dict(position=i, name=c.name, type=c.type, **c.metrics, frequent=often(c)) for i, c in enumerate(self.columns)]
         return dict(name=self.name, table=self.table, columns=cols)
     def to_frame(self):
         "One row a column, one pandas column a metric."
@@ -421,26 +422,49 @@ def profile_table(
 # %% ../nbs/02_profile.ipynb #deb0d37a
 def _fmt(v, kind): return "" if v is None else number_words(v, kind)
 
+def bars(
+    grid:np.ndarray, # (101,) quantile grid
+    n:int=10,
+)->str:
+    "The distribution between the first and the last percent as small bars; empty if there is none."
+    low, high = grid[[1, 99]]
+    if not high > low or not np.isfinite(high-low): return ""
+    k = np.histogram(grid[1:100], n, (low, high))[0]
+    return "".join(" ▁▂▃▄▅▆▇█"[int(np.ceil(8*v/k.max()))] for v in k)
+
+def _look(c): # what a column's values look like
+    if c.grid is not None and c.metrics["distinct"] > 12 and c.metrics.get("numeric_share", 0) > .5 and (drawn := bars(c.grid)): return drawn
+    n = c.sketch.total
+    if c.metrics["distinct"] >= .5*n: return "mostly different"*(n > 1)
+    return ", ".join(f"{shown(v, 16) or '(blank)'} {_fmt(k/n, 'share')}" for v, k in zip(c.heavy[0][:3], c.heavy[1])) or "many values"
+
 def _page_rows(p):
     for c in p.columns:
         m = c.metrics
         span = [_fmt(m.get(k), COLUMN_METRICS[k].kind) if k else "" for k in (("min", "q50", "max") if "min" in m else ("oldest", None, "newest"))]
-        yield (c.name, c.type, _fmt(m["null_share"], "share"), _fmt(m["distinct"], "count"), _fmt(m.get("top_share"), "share"), *span)
+        yield (c.name, c.type, _fmt(m["null_share"], "share"), _fmt(m["distinct"], "count"), *span, _look(c) if c.sketch.total else "")
 
-_head = ("column", "type", "empty", "distinct", "top", "min", "median", "max")
+_head = ("column", "type", "empty", "distinct", "min", "median", "max", "looks like")
+_left = (0, 1, 7)
+
+def _facts(p): # the table's metrics in two sentences: what it is, and what changed
+    said = {k: TABLE_METRICS[k].words.format(_fmt(v, TABLE_METRICS[k].kind)) for k, v in p.table.items()}
+    now = [said[k] for k in ("rows", "columns", "duplicate_share", "key_violation_share", "bad_line_share") if k in said]
+    since = [said[k] for k in ("same_share", "created_share", "updated_share", "deleted_share", "schema_changes") if k in said]
+    return [" · ".join(now)]+["since the update before: "+" · ".join(since)]*bool(since)
 
 # %% ../nbs/02_profile.ipynb #a4c5eb1a
 def _page(p):
-    rows = [tuple(shown(x) for x in r) for r in (_head, *_page_rows(p))]
+    rows = [tuple(shown(x, 64 if i == 7 else 28) for i, x in enumerate(r)) for r in (_head, *_page_rows(p))]
     wide = [max(len(r[i]) for r in rows) for i in range(len(_head))]
-    lines = ["  ".join(x.ljust(w) if i < 2 else x.rjust(w) for i, (x, w) in enumerate(zip(r, wide))).rstrip() for r in rows]
-    facts = [TABLE_METRICS[k].words.format(_fmt(v, TABLE_METRICS[k].kind)) for k, v in p.table.items()]
-    return "\n".join([shown(p.name, 72), *(f"  {f}" for f in facts), "", lines[0], "-"*len(lines[0]), *lines[1:]]).strip("\n")
+    lines = ["  ".join(x.ljust(w) if i in _left else x.rjust(w) for i, (x, w) in enumerate(zip(r, wide))).rstrip() for r in rows]
+    return "\n".join([shown(p.name, 72), *_facts(p), "", lines[0], "-"*len(lines[0]), *lines[1:]]).strip("\n")
 
 def _html(p):
-    tr = lambda cells, tag: "<tr>"+"".join(f"<{tag} style='text-align:{'left' if i < 2 else 'right'}'>{html.escape(shown(x, 40))}</{tag}>" for i, x in enumerate(cells))+"</tr>"
-    facts = " · ".join(TABLE_METRICS[k].words.format(_fmt(v, TABLE_METRICS[k].kind)) for k, v in p.table.items())
-    return f"<p><b>{html.escape(shown(p.name, 72))}</b> {html.escape(facts)}</p><table>{tr(_head, 'th')}{''.join(tr(r, 'td') for r in _page_rows(p))}</table>"
+    cell = lambda tag, i, x: f"<{tag} style='text-align:{'left' if i in _left else 'right'}'>{html.escape(shown(x, 64 if i == 7 else 40))}</{tag}>"
+    tr = lambda cells, tag: "<tr>"+"".join(cell(tag, i, x) for i, x in enumerate(cells))+"</tr>"
+    facts = "<br>".join(map(html.escape, _facts(p)))
+    return f"<p><b>{html.escape(shown(p.name, 72))}</b><br>{facts}</p><table>{tr(_head, 'th')}{''.join(tr(r, 'td') for r in _page_rows(p))}</table>"
 
 # %% ../nbs/02_profile.ipynb #f22248c6
 def profile_rows(
@@ -457,7 +481,15 @@ def profile_rows(
     tables = pa.table({label: pa.array(ids)} | {m: f64([p.table.get(m) for p in profiles]) for m in TABLE_METRICS})
     columns = pa.table(head | {"column": pa.array([c.name for *_, c in flat], pa.string()), "type": pa.array([c.type for *_, c in flat], pa.string())}
                        | {m: f64([c.metrics.get(m) for *_, c in flat]) for m in COLUMN_METRICS})
-    s = [c.sketch for *_, c in flat]
-    sketches = pa.table(head | {"level": pa.array([x.level for x in s], pa.int32()), "total": pa.array([x.total for x in s], pa.int64()),
-                                "hashes": pa.array([x.hashes for x in s], pa.list_(pa.uint64())), "counts": pa.array([x.counts for x in s], pa.list_(pa.int64()))})
-    return dict(tables=tables, columns=columns, sketches=sketches)
+    return dict(tables=tables, columns=columns, sketches=pa.table(head | _summaries([c for *_, c in flat])))
+
+def _sketch_columns(s, prefix=""): # value sketches, or trigram sketches, as columns
+    none = Sketch(0, np.empty(0, np.uint64), np.empty(0, np.int64), 0)
+    s = [none if x is None else x for x in s]
+    return {f"{prefix}level": pa.array([x.level for x in s], pa.int32()), f"{prefix}total": pa.array([x.total for x in s], pa.int64()),
+            f"{prefix}hashes": pa.array([x.hashes for x in s], pa.list_(pa.uint64())), f"{prefix}counts": pa.array([x.counts for x in s], pa.list_(pa.int64()))}
+
+def _summaries(columns):
+    grids = pa.array([c.grid for c in columns], pa.list_(pa.float64()))
+    heavy = {"heavy": pa.array([list(c.heavy[0]) for c in columns], pa.list_(pa.string())), "heavy_counts": pa.array([list(map(int, c.heavy[1])) for c in columns], pa.list_(pa.int64()))}
+    return _sketch_columns([c.sketch for c in columns]) | {"grid": grids} | heavy | _sketch_columns([c.grams for c in columns], "gram_")
