@@ -94,6 +94,8 @@ def _walk(ups, key, p:Inject, seed, name, start, max_values):
 _kept = ("seed", "update", "t", "role", "episode", "day_of_episode", "kind", "family", "column", "columns", "magnitude", "share", "detail", "n_rows")
 
 # %% ../nbs/04a_inject.ipynb #de85cbb7
+def _lean(c): return replace(c, row_hash=None, grid=None, heavy=((), ()), grams=None) # hashes of rows have served, a backtest reads no summaries; memory stays flat
+
 def inject(
     name:str,            # dataset
     root:Path|None=None, # default: the project's root
@@ -105,7 +107,7 @@ def inject(
     bar = tqdm(ups, desc=f"inject {name}", unit="update", disable=None)
     for rec, prof, touched in _walk(bar, ds.key, params.inject, params.seed, name, params.backtest.warmup, params.profile.max_values):
         records.append({k: rec.get(k) for k in _kept} | {"every_column": touched is None})
-        profiles.append(Profile(prof.table, [replace(c, row_hash=None) for c in prof.columns], None))  # row hashes have served; memory stays flat
+        profiles.append(Profile(prof.table, [_lean(c) for c in prof.columns], None))
         only.append(None if touched is None else set(touched))
     ids = list(range(len(records)))
     rows = profile_rows(ids, profiles, only, "record") | {"records": record_rows(records)}

@@ -114,7 +114,8 @@ def _hashes_of(arrays): # hashes of many arrays of values, those of one type tog
     for k, a in enumerate(arrays): by.setdefault(a.type, []).append(k)
     for ks in by.values():
         parts = [arrays[k] for k in ks]
-        for k, h in zip(ks, np.split(value_hashes(pa.concat_arrays(parts)), np.cumsum([len(a) for a in parts])[:-1])): out[k] = h
+        h, at = value_hashes(pa.concat_arrays(parts) if len(parts) > 1 else parts[0]), 0
+        for k, a in zip(ks, parts): out[k] = h[at:at+len(a)]; at += len(a)
     return out
 
 # %% ../nbs/02c_reprofile.ipynb #6839231a
@@ -386,6 +387,7 @@ class Prepared:
     ):
         self.table, self.max_values, self.name = as_arrow(table), max_values, name
         self.names, self.types, self.n = self.table.column_names, [str(t) for t in self.table.schema.types], self.table.num_rows
+        self.bad = (self.table.schema.metadata or {}).get(b"bad_lines") # lines that did not fit, of the file
         self.key = key if key and set(key) <= set(self.names) else None
         coded = [encode(c) for c in self.table.columns]
         self.values = [e.values for e in coded]
@@ -428,7 +430,7 @@ def _before(p, previous): # what is known of the update before, looked up by ide
 def _facts(p, n, k, distinct, broken, b, same, known, kept, schema): # table metrics from counts
     m = max(n, 1)
     t = dict(rows=n, columns=k, duplicate_share=1-distinct/n if n else 0.)
-    if bad := _bad_lines(p.table): t["bad_line_share"] = bad["bad_line_share"]*max(p.n, 1)/m
+    if p.bad: t["bad_line_share"] = int(p.bad)/m
     if broken is not None: t["key_violation_share"] = broken/m
     if same is not None: t["same_share"] = same/m
     if known is not None: t |= dict(created_share=1-known/m, updated_share=max(known-same, 0)/m, deleted_share=1-kept/max(b.n, 1))
@@ -467,7 +469,7 @@ def _taken(p, columns, index, previous): # rows by their numbers, so that nothin
 def _by_cells(p, jobs):
     "Profiles of tables with some cells changed; `jobs`: for each ({column number: (rows, new cells)}, table, update before)."
     coded = [_coded(p, i, *cell, table) for changes, table, _ in jobs for i, cell in changes.items()]
-    hashed = iter(zip(coded, _hashes_of([e.values for e, _ in coded])))
+    hashed = iter(zip(coded, _hashes_of([e.values for e, *_ in coded])))
     parts = [{i: _change(p, i, at, table, *next(hashed)) for i, (at, _) in changes.items()} for changes, table, _ in jobs]
     todo = [x for part in parts for x in part.values() if x[1]]
     if todo:
@@ -511,17 +513,19 @@ def _changed(p, columns, rows, at, keys, empty, previous): # only rows `at` are 
     return Profile(_facts(p, p.n, len(columns), distinct, broken, b, same, known, kept, schema), columns, rows, p.keys if keys is None else keys, p.name)
 
 # %% ../nbs/02c_reprofile.ipynb #64c974bb
-def _coded(p, i, at, new, table): # the new cells, encoded, or where they are too many or of another type the whole column; is it only the cells?
-    few = str(table.schema.field(i).type) == p.types[i] and 2*len(at) <= p.n and not p.columns[i].odd
-    return encode(new if few else table.column(i)), few
+def _coded(p, i, at, new, table): # the new cells, encoded, or where they are too many or of another type the whole column; is it only the cells?; the type
+    a = table.column(i)
+    t = str(a.type)
+    few = t == p.types[i] and 2*len(at) <= p.n and not p.columns[i].odd
+    return encode(new if few else a), few, t
 
 def _change(p, i, at, table, coded, h): # ColumnProfile of column i with new cells, to be weighed: with its prepared values and their counts
-    (e, few), a, t = coded, table.column(i), str(table.schema.field(i).type)
+    e, few, t = coded
     got = _patched(p, i, at, e, h) if few else None
     if got is None:
-        if few: e = encode(a); h = value_hashes(e.values)
+        if few: e = encode(table.column(i)); h = value_hashes(e.values)
         got = prepare_column(e.values, h), e.counts, np.concatenate([h, _null])[e.codes]
-    if got[0].odd: return profile_column(p.names[i], a, p.max_values), None, None
+    if got[0].odd: return profile_column(p.names[i], table.column(i), p.max_values), None, None
     return ColumnProfile(p.names[i], t, None, None, got[2]), *got[:2]
 
 # %% ../nbs/02c_reprofile.ipynb #7be0a915
