@@ -18,10 +18,10 @@ export DO_NOT_TRACK := 1
 export DVC_NO_ANALYTICS := 1
 export TF_CPP_MIN_LOG_LEVEL := 3
 
-.PHONY: help env lock repro test notebooks readme mlflow lab clean
+.PHONY: help env lock repro test soak bench-profile notebooks readme mlflow lab clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 env: ## .venv from requirements.lock (skipped when nothing changed; PYTHON=... chooses the interpreter)
 	@scripts/env.sh
@@ -35,6 +35,12 @@ repro: env ## run every stage whose inputs changed, then say where the results a
 
 test: env ## hygiene, notebooks, tests
 	@scripts/test.sh
+
+soak: env ## the long tests: ten thousand generated tables against the reference
+	@DSMON_EXAMPLES=10000 python -m pytest -q tests/test_profile.py -k nothing_is_lost
+
+bench-profile: env ## the profiler against its peers, each in its own environment (about half an hour; ARGS=--help for parts)
+	@python benchmarks/profile/run.py $(ARGS)
 
 notebooks: env ## execute every notebook in place (outputs kept), then clean and export
 	@scripts/notebooks.sh

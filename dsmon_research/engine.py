@@ -8,10 +8,10 @@ Scans a table of any size in DuckDB: all values of columns that repeat, exact su
 __all__ = ['NUMBER', 'TIME', 'kind_of_type', 'quoted', 'engine', 'Table', 'ahead', 'Plan', 'expected_distinct', 'level_for',
            'Scanned', 'group_sql', 'whole_column', 'facts_sql', 'hash_sql', 'below', 'sample_sql', 'pass_sql',
            'number_facts', 'text_facts', 'hashed_sketch', 'sketch_sql', 'grouped_sketch', 'spelt_in', 'spelt_sql',
-           'spelt_facts', 'duplicates', 'key_violations', 'passed_column', 'scan']
+           'spelt_facts', 'duplicates', 'key_violations', 'passed_column', 'sets_sql', 'text_sql', 'scan_text', 'scan']
 
-# %% ../nbs/01c_engine.ipynb #cb47c488
-import tempfile
+# %% ../nbs/01c_engine.ipynb #a076382c
+import glob, tempfile
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -23,6 +23,7 @@ import pyarrow as pa, pyarrow.compute as pc, pyarrow.parquet as pq
 from tqdm import tqdm
 
 from .config import SourceError, UsageError
+from .read import Text
 from .sketch import Sketch, as_numpy, from_numpy, sketch, value_hashes
 
 # %% ../nbs/01c_engine.ipynb #8514954b
@@ -57,10 +58,11 @@ def engine(
         finally: con.close()
 
 class Table:
-    "A Parquet file or Arrow table under a connection."
+    "A Parquet file, text file or Arrow table under a connection."
     def __init__(self, con, source):
         self.con, self.arrow, self._exact = con, None, {}
         if isinstance(source, pa.Table): self._arrow(source)
+        elif isinstance(source, Text): self._text(source)
         else: self._parquet(Path(source))
         self.kinds = [kind_of_type(f.type) for f in self.schema]
 
@@ -72,10 +74,13 @@ class Table:
         try:
             with pq.ParquetFile(path) as f: self.schema, self.n = f.schema_arrow, f.metadata.num_rows
         except (OSError, pa.ArrowInvalid) as e: raise SourceError(f"{str(path)!r}: {str(e).splitlines()[0]}: check that the file is whole and readable") from e
-        if any(c in str(path) for c in "*?["): # DuckDB would take it for a pattern
-            link = Path(tempfile.mkdtemp(dir=self.con.sql("select current_setting('temp_directory')").fetchall()[0][0]))/"table.parquet"
-            link.symlink_to(path.resolve()); path = link
-        self.sql = f"read_parquet({quoted(path)}, file_row_number=true) t({', '.join([f'c{i}' for i in range(len(self.schema))]+['r'])})"
+        self.sql = f"read_parquet({quoted(glob.escape(str(path)))}, file_row_number=true) t({', '.join([f'c{i}' for i in range(len(self.schema))]+['r'])})"
+
+    def _text(self, f):
+        self.schema, self.n = pa.schema([(n, pa.string()) for n in f.names]), f.rows
+        columns = ", ".join(f"'c{i}': 'VARCHAR'" for i in range(len(f.names)))
+        options = f"auto_detect=false, header=true, delim={quoted(f.delimiter)}, quote='\"', escape='\"', nullstr='', allow_quoted_nulls=false, strict_mode=true"
+        self.sql = f"read_csv({quoted(glob.escape(str(f.path)))}, {options}, columns={{{columns}}})"
 
     def x(self, i:int)->str:
         "SQL of column i's values as they are measured."
@@ -120,6 +125,8 @@ class Plan:
     listed:int=1_000_000 # rows up to which the hashed values are collected by the one pass itself
     numbers:int=650_000  # rows in the sample of numbers and times: 0.06 % standard error of a median's rank
     texts:int=200_000    # rows in the sample of texts
+    lines:int=300_000    # rows in the sample of a text file
+    low:int=250_000      # different values up to which a text file's column is kept whole
     group:int=20         # columns in one pass
 
 def expected_distinct(
@@ -206,7 +213,7 @@ def hash_sql(t:Table, i:int)->str:
     if k == "int" and type_.bit_width == 64 and not t.exact_as_double(i): return f"case when {x} between -9007199254740992 and 9007199254740992 then hash({x}::DOUBLE) else hash({x}) end"
     return f"hash({x}::DOUBLE)" if k in ("int", "float") else f"hash({x})"
 
-def below(level:int)->str: return f"< {2**(64-level)}::UBIGINT"
+def below(level:int)->str: return f"<= {2**(64-level)-1}::UBIGINT" # at level 0 all
 
 # %% ../nbs/01c_engine.ipynb #f9c9c2e8
 def sample_sql(
@@ -375,7 +382,77 @@ def passed_column(
     own = text_facts(facts, _list(answer, f"b{i}"), t.n) if kind == "text" else number_facts(facts, kind, centre) if kind != "time" else {k: float(int(facts[j]/1e6)) for k, j in (("oldest", "low"), ("newest", "high"))}
     return Scanned(t.schema.field(i).name, t.schema.field(i).type, t.n, facts["filled"], *_counted(drawn), own, s, len(drawn))
 
-# %% ../nbs/01c_engine.ipynb #28ded39c
+# %% ../nbs/01c_engine.ipynb #1e2e4420
+def sets_sql(
+    t:Table,
+    few:list[int], # columns that repeat
+)->str:
+    "The value counts of several columns; `g` has the bit of every column that a row is not about."
+    some = [f"c{i}" for i in few]
+    return f"select {', '.join(some)}, grouping({', '.join(some)}) g, count(*) n from {t.sql} group by grouping sets ({', '.join(f'({c})' for c in some)})"
+
+def _set_columns(t, few, answer): # Scanned of each from one answer
+    g, everything = as_numpy(answer["g"]), 2**len(few)-1
+    for k, i in enumerate(few):
+        rows = from_numpy(np.flatnonzero(g == everything-2**(len(few)-1-k)))
+        yield i, whole_column(t, i, pa.table({"v": answer[f"c{i}"].take(rows), "n": answer["n"].take(rows)}))
+
+def text_sql(
+    t:Table,
+    many:dict,        # column -> (level, what `spelt_in` says)
+    level:int,        # leading zero bits of a row's hash in the sample
+    identity:list[int], # columns whose hash is the row's
+)->str:
+    "Exact figures, sketches and a sample of columns of many values, in one pass."
+    inner, outer = [f"c{i}" for i in many]+[f"hash({', '.join(f'c{i}' for i in identity)}) r"], ["count(*) n", f"list(r) filter (r {below(level)}) rows"]
+    for i, (bits, (centre, time)) in many.items():
+        d = f"try_cast(c{i} as DOUBLE)"
+        outer += [f"{facts_sql('text', f'c{i}')} f{i}", f"list(c{i}) filter (c{i} < '!') b{i}", f"list(c{i}) filter (hash(c{i}) {below(bits)}) h{i}"]
+        if centre is not None:
+            inner.append(f"case when isfinite({d}) and not contains(c{i}, '_') then {d} end d{i}")
+            outer.append(f"{facts_sql('float', f'c{i}', f'd{i}', centre)} n{i}")
+        if time:
+            inner.append(f"epoch_us(case when c{i} like '____-__-__%' then try_cast(c{i} as TIMESTAMP) end) t{i}")
+            outer.append(f"struct_pack(n := count(t{i}), low := min(t{i}), high := max(t{i})) t{i}")
+    return f"select {', '.join(outer)}, list(struct_pack({', '.join(f's{i} := c{i}' for i in many)})) filter (r {below(level)}) drawn from (select {', '.join(inner)} from {t.sql})"
+
+# %% ../nbs/01c_engine.ipynb #94839770
+def _text_column(t, i, level, said, answer, plan): # Scanned from the second pass
+    facts, n = answer[f"f{i}"][0].as_py(), answer["n"][0].as_py()
+    filled, hashed = facts["filled"], _list(answer, f"h{i}")
+    if not filled: return whole_column(t, i, t.ask(group_sql(t, i)))
+    s = _finer(t, i, level, None if hashed is None else hashed_sketch(hashed, level, filled), plan)
+    s.total = filled
+    own = text_facts(facts, _list(answer, f"b{i}"), n)
+    if said != (None, False): own |= spelt_facts(answer.select([c for c in (f"n{i}", f"t{i}") if c in answer.column_names]), i, said[0], filled)
+    drawn = _plain(answer["drawn"][0].values.field(f"s{i}"))
+    return Scanned(t.schema.field(i).name, pa.string(), n, filled, *_counted(drawn), own, s, len(drawn))
+
+def _text_routes(t, head, plan): # columns that repeat; the others: (level, what they spell); all, the most various first
+    plain = {i: _plain(c).drop_null() for i, c in enumerate(head.columns)}
+    expected = {i: expected_distinct(max(len(v), 1), len(v.unique()), t.n) for i, v in plain.items()}
+    few = [i for i in plain if expected[i] <= plan.low]
+    many = {i: (max(level_for(expected[i], plan.kept), level_for(t.n, plan.listed/2)), spelt_in(plain[i])) for i in plain if i not in set(few)}
+    return few, many, sorted(plain, key=expected.get, reverse=True)
+
+def scan_text(
+    con,             # from `engine`
+    source:Text,
+    plan:Plan,
+)->tuple[list[Scanned], float]: # columns; share of rows that repeat another
+    "A text file's columns and duplicates."
+    t = Table(con, source)
+    few, many, various = _text_routes(t, source.head, plan)
+    asked = ([sets_sql(t, few)] if few else [])+([text_sql(t, many, level_for(t.n, plan.lines), various[:2])] if many else [])
+    answers = list(tqdm(ahead(t.ask, asked), "profile", len(asked), delay=2, leave=False, disable=None))
+    out = {i: _text_column(t, i, *what, answers[-1], plan) for i, what in many.items()}
+    t.n = answers[-1]["n"][0].as_py() if many else int((answers[0]["n"].to_numpy()*(answers[0]["g"].to_numpy() == 2**(len(few)-1)-1)).sum())
+    if few: out |= dict(_set_columns(t, few, answers[0]))
+    rows = as_numpy(_list(answers[-1], "rows")) if many else np.empty(0)
+    repeated = 1-len(np.unique(rows))/len(rows) if len(rows) else 0.
+    return [out[i] for i in sorted(out)], repeated if not repeated and many else duplicates(t, [])
+
+# %% ../nbs/01c_engine.ipynb #e2eb411b
 def _walk(t, few, passes, plan): # column number -> Scanned, each answer used while the next is made
     every = lambda text: max(1, t.n//(plan.texts if text else plan.numbers))
     todo = [(group_sql(t, i), i) for i in few]
@@ -395,7 +472,7 @@ def _walk(t, few, passes, plan): # column number -> Scanned, each answer used wh
     return out
 
 def scan(
-    source,                      # path of a Parquet file, or Arrow table
+    source,                      # path of a Parquet file, `Text`, or Arrow table
     key:list[str]|None=None,     # columns that identify a row
     threads:int|None=None,       # default: all cores
     memory_limit:str|None=None,  # of DuckDB, such as 256MiB
@@ -405,7 +482,12 @@ def scan(
     with engine(threads, memory_limit) as con:
         t = Table(con, source)
         if missing := [k for k in key or [] if k not in t.schema.names]: raise UsageError(f"key column {missing[0]!r} is not in the table: it has {', '.join(t.schema.names[:8])}")
-        few, passes, expected = _routes(t, _look(t, plan), plan)
+        if isinstance(source, Text):
+            columns, repeated = scan_text(con, source, plan)
+            t.n, shares = columns[0].rows if columns else 0, dict(duplicate_share=repeated)
+            if key: shares["key_violation_share"] = key_violations(t, [t.schema.names.index(k) for k in key])
+            return columns, shares
+        few, passes, _ = _routes(t, _look(t, plan), plan)
         got = _walk(t, few, passes, plan)
         various = sorted(got, key=lambda i: (got[i].sketch.distinct if got[i].sketch else len(got[i].values))*(.5 if t.kinds[i] == "text" else 1), reverse=True)[:2]
         shares = dict(duplicate_share=duplicates(t, various))

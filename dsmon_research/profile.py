@@ -18,10 +18,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .config import UsageError
+from .config import SourceError, UsageError
 from .diff import snapshot_diff
 from .engine import NUMBER, TIME, Scanned, scan
-from .read import Input, as_arrow
+from .read import Input, Text, as_arrow, read_table
 from .sketch import NULL, Sketch, as_numpy, from_numpy, gram_hashes, heavy_hitters, mix, quantile_grid, sketch, text_hash, value_hashes
 from .words import number_words, shown
 
@@ -376,13 +376,17 @@ def scanned_column(
     return p
 
 def profile_large(
-    source,                      # path of a Parquet file, or Arrow table
+    source,                      # path of a Parquet file, `Text`, or Arrow table
     key:list[str]|None=None, name:str="", max_values:int=4096,
     threads:int|None=None,       # default: all cores
     memory_limit:str|None=None,  # of the engine, such as 256MiB
 )->Profile:
     "Measure a table that is too large for `profile_small`; without row hashes."
-    scanned, shares = scan(source, key, threads, memory_limit)
+    try: scanned, shares = scan(source, key, threads, memory_limit)
+    except SourceError: # not well-formed beyond its first lines: the careful reader
+        if not isinstance(source, Text): raise
+        source = read_table(source.path)
+        scanned, shares = scan(source, key, threads, memory_limit)
     columns = [scanned_column(s, max_values) for s in scanned]
     rows = scanned[0].rows if scanned else 0
     more = _bad_lines(source) if isinstance(source, pa.Table) else {}
@@ -414,7 +418,7 @@ def profile_table(
     with Input(table) as new, old as was:
         if not new.large and not (was and was.large): return profile_small(new.table, key, was.table if was else previous, name, max_values)
         p = profile_large(new.source, key, name, max_values, threads, memory_limit) if new.large else profile_small(new.table, key, None, name, max_values)
-        if was: p.table |= changes(new.given_as, was.given_as, key, threads, memory_limit)
+        if was: p.table |= changes(new.careful().given_as, was.careful().given_as, key, threads, memory_limit)
         elif previous is not None: p.table["schema_changes"] = float(schema_changes(p.columns, previous.columns))
         return p
 

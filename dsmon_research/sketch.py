@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 # %% ../nbs/01a_sketch.ipynb #3460e4b4
 _M = np.uint64(0xd6e8feb86659fd93)
