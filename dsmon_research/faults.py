@@ -124,6 +124,7 @@ class Kind:
 class Injected:
     "A faulty table, its touched cells, shape (rows out, columns out), the record of the draw and the input rows that are gone."
     table:pa.Table; mask:np.ndarray; record:dict; rows_removed:list
+    index:np.ndarray|None=None; cells:dict|None=None # what changed: the input row of each row, or {column number: (rows, new cells)}
 
 # %% ../nbs/04_faults.ipynb #5bd80cce
 KINDS:dict[str, Kind] = {}
@@ -209,7 +210,7 @@ def _finish(job, kind, column, change, detail): # Injected from what the fault f
         touched = n
     record = dict(kind=kind.name, family=kind.family, magnitude=float(job.magnitude), share=touched/n if n else 1., column=column, columns=columns,
                   rows_removed=len(removed), rows_added=added, rows_touched=touched, n_rows=n, detail=detail)
-    return Injected(table, mask, record, removed)
+    return Injected(table, mask, record, removed, change if isinstance(change, np.ndarray) else None, change if isinstance(change, dict) else None)
 
 # %% ../nbs/04_faults.ipynb #b69e0217
 def _targets(job, kind): # columns that may be tried, in random order; None = the table as such
@@ -250,7 +251,7 @@ def _pandas(frame, kind, magnitude, rng, column, previous): # the same for data 
     import pandas as pd
     arrow = lambda f: f if f is None or isinstance(f, pa.Table) else pa.Table.from_pandas(f, preserve_index=False)
     got = apply_fault(arrow(frame), kind, magnitude, rng, column, arrow(previous))
-    return Injected(got.table.to_pandas(types_mapper=pd.ArrowDtype), got.mask, got.record, got.rows_removed)
+    return Injected(got.table.to_pandas(types_mapper=pd.ArrowDtype), got.mask, got.record, got.rows_removed, got.index, got.cells)
 
 # %% ../nbs/04_faults.ipynb #cd7a9952
 @kind("missing")

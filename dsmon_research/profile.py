@@ -6,7 +6,7 @@
 __all__ = ['COLUMN_METRICS', 'TABLE_METRICS', 'Metric', 'Encoded', 'encode', 'numbers', 'number_metrics', 'trigrams',
            'text_metrics', 'ColumnProfile', 'text_times', 'measure', 'profile_column', 'cell_hash', 'row_hashes',
            'diff_rows', 'Profile', 'schema_changes', 'profile_small', 'scanned_column', 'profile_large', 'changes',
-           'profile_table', 'reprofile', 'bars', 'profile_rows']
+           'profile_table', 'bars', 'profile_rows']
 
 # %% ../nbs/02_profile.ipynb #71ba2219
 import html, json
@@ -422,26 +422,6 @@ def profile_table(
         elif previous is not None: p.table["schema_changes"] = float(schema_changes(p.columns, previous.columns))
         return p
 
-
-# %% ../nbs/02_profile.ipynb #012c592c
-def reprofile(
-    clean:Profile,           # profile of the untouched update
-    table:pa.Table,          # the variant
-    touched:list[str]|None,  # columns that differ; None = rows were added, removed or reordered, so all
-    key:list[str]|None=None,
-    previous:Profile|None=None,
-    max_values:int=4096,
-)->Profile:
-    "The variant's profile, at the cost of the touched columns."
-    same_columns = [c.name for c in clean.columns] == table.column_names
-    if touched is None or not same_columns or len(set(table.column_names)) < table.num_columns or table.num_rows != len(clean.rows):
-        return profile_small(table, key if set(key or []) <= set(table.column_names) else None, previous, clean.name, max_values)
-    columns, rows = list(clean.columns), clean.rows.copy()
-    for i, n in enumerate(table.column_names):
-        if n in touched:
-            columns[i] = profile_column(n, table.column(i), max_values)
-            rows += cell_hash(columns[i])-cell_hash(clean.columns[i])
-    return _finish(columns, rows, key, previous, clean.name, _bad_lines(table))
 
 # %% ../nbs/02_profile.ipynb #deb0d37a
 def _fmt(v, kind): return "" if v is None else number_words(v, kind)
