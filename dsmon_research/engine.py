@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from .config import SourceError, UsageError
 from .read import Text
-from .sketch import Sketch, as_numpy, from_numpy, sketch, value_hashes
+from .sketch import BIG, Sketch, as_numpy, from_numpy, sketch, value_hashes
 
 # %% ../nbs/01c_engine.ipynb #8514954b
 def kind_of_type(
@@ -57,6 +57,7 @@ def engine(
         except duckdb.Error as e: raise SourceError(f"scan: {str(e).splitlines()[0]}: check that the file is whole, or give more memory") from e
         finally: con.close()
 
+# %% ../nbs/01c_engine.ipynb #50156a51
 class Table:
     "A Parquet file, text file or Arrow table under a connection."
     def __init__(self, con, source):
@@ -102,7 +103,7 @@ class Table:
         if self.arrow is not None: cursor.register("arrow_table", self.arrow)
         return cursor.sql(sql).to_arrow_table()
 
-# %% ../nbs/01c_engine.ipynb #98df6392
+# %% ../nbs/01c_engine.ipynb #2a87e30b
 def ahead(
     ask,       # sql -> answer
     questions, # of SQL texts
@@ -115,7 +116,7 @@ def ahead(
             if len(waiting) > 1: yield waiting.popleft().result()
         while waiting: yield waiting.popleft().result()
 
-# %% ../nbs/01c_engine.ipynb #f808700d
+# %% ../nbs/01c_engine.ipynb #f3a5034a
 @dataclass(frozen=True)
 class Plan:
     "Sizes that the scan is built on; the defaults are those of the measurements."
@@ -149,7 +150,7 @@ def level_for(
     "Leading zero bits that leave at least `kept` of so many hashes."
     return max(0, int(np.log2(max(distinct/kept, 1))))
 
-# %% ../nbs/01c_engine.ipynb #0424cd3b
+# %% ../nbs/01c_engine.ipynb #ad415d75
 @dataclass
 class Scanned:
     "What a scan says of one column: values and counts, of all rows (`facts` is empty) or of a sample, beside exact `facts` and a `sketch`."
@@ -191,7 +192,7 @@ def whole_column(t:Table, i:int, answer:pa.Table)->Scanned:
     values, counts = _sorted(values.drop_null(), n[ok])
     return Scanned(t.schema.field(i).name, t.schema.field(i).type, t.n, int(counts.sum()), values, counts)
 
-# %% ../nbs/01c_engine.ipynb #907ea675
+# %% ../nbs/01c_engine.ipynb #3c5fc1d7
 _NUMBER = dict(low="min({f})", high="max({f})", s="fsum({f}::DOUBLE)", q="fsum(({f}::DOUBLE-{c})*({f}::DOUBLE-{c}))", finite="count({f})", zero="countif({f}=0)::BIGINT", negative="countif({f}<0)::BIGINT")
 _FACTS = dict(int=_NUMBER | {"s": "sum({f})::VARCHAR"}, float=_NUMBER | {"whole": "countif({f}=trunc({f}))::BIGINT"}, time=dict(low="epoch_us(min({f}))", high="epoch_us(max({f}))"),
               text=dict(low="min(length({f}))", high="max(length({f}))", s="sum(length({f}))::BIGINT"))
@@ -210,12 +211,12 @@ def hash_sql(t:Table, i:int)->str:
     "SQL of the value's hash, as in `sketch`."
     x, k, type_ = t.x(i), t.kinds[i], t.schema.field(i).type
     if k == "time": return f"hash(({x}-DATE '1970-01-01')::DOUBLE)" if pa.types.is_date(type_) else f"hash(epoch_us({x})::DOUBLE)"
-    if k == "int" and type_.bit_width == 64 and not t.exact_as_double(i): return f"case when {x} between -9007199254740992 and 9007199254740992 then hash({x}::DOUBLE) else hash({x}) end"
+    if k == "int" and type_.bit_width == 64 and not t.exact_as_double(i): return f"case when {x} between -9007199254740992 and 9007199254740992 then hash({x}::DOUBLE) else hash(xor({x}, {BIG}::{'U' if pa.types.is_unsigned_integer(type_) else ''}BIGINT)) end"
     return f"hash({x}::DOUBLE)" if k in ("int", "float") else f"hash({x})"
 
 def below(level:int)->str: return f"<= {2**(64-level)-1}::UBIGINT" # at level 0 all
 
-# %% ../nbs/01c_engine.ipynb #f9c9c2e8
+# %% ../nbs/01c_engine.ipynb #cb34de36
 def sample_sql(
     every:int, # size of a block
 )->str:
@@ -234,7 +235,7 @@ def pass_sql(
     drawn = ", ".join(f"s{i} := {t.x(i)}" for i in todo)
     return f"select {', '.join(facts+hashed+blank)}, list(struct_pack({drawn})) filter (s) drawn from (select *, {sample_sql(every)} s from {t.sql})"
 
-# %% ../nbs/01c_engine.ipynb #4217ff63
+# %% ../nbs/01c_engine.ipynb #8d9eeede
 def _digits(x): return float(f"{x:.12g}")
 
 def number_facts(
@@ -260,7 +261,7 @@ def text_facts(
     empty = 0 if blank is None else int((as_numpy(pc.utf8_length(pc.ascii_trim_whitespace(blank))) == 0).sum())
     return dict(empty_share=empty/rows, len_min=f["low"], len_max=f["high"], len_mean=_digits(f["s"]/f["filled"]))
 
-# %% ../nbs/01c_engine.ipynb #cf264efd
+# %% ../nbs/01c_engine.ipynb #baacec0d
 def hashed_sketch(
     values:pa.Array, # rows whose value has `level` leading zero bits
     level:int, filled:int,
@@ -277,7 +278,7 @@ def grouped_sketch(answer:pa.Table, level:int, filled:int)->Sketch:
     "The same from a GROUP BY."
     return sketch(value_hashes(_plain(answer["v"])), as_numpy(answer["n"]), answer.num_rows+1, level, filled)
 
-# %% ../nbs/01c_engine.ipynb #ae2a567f
+# %% ../nbs/01c_engine.ipynb #3445e166
 NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?\s*$"
 TIME = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?\s?(Z|UTC|[+-]\d{2}:?\d{2})?)?$"
 
@@ -310,7 +311,7 @@ def spelt_facts(answer:pa.Table, i:int, centre:float|None, filled:int)->dict:
     if (f := row.get(f"t{i}")) and f["n"]: out |= dict(time_share=f["n"]/filled, oldest=float(int(f["low"]/1e6)), newest=float(int(f["high"]/1e6)))
     return out
 
-# %% ../nbs/01c_engine.ipynb #2774c8e7
+# %% ../nbs/01c_engine.ipynb #2fd53a38
 def duplicates(
     t:Table,
     best:list[int],     # a few columns with many values
@@ -333,7 +334,7 @@ def key_violations(
     sql = f"select sum(case when k > 1 or e then k else 0 end)::BIGINT n from (select count(*) k, bool_or(e) e from (select hash({', '.join(cells)}) h, ({empty}) e from {t.sql}) group by h, e)"
     return (t.ask(sql)["n"][0].as_py() or 0)/max(t.n, 1)
 
-# %% ../nbs/01c_engine.ipynb #9aa2b755
+# %% ../nbs/01c_engine.ipynb #899d09cc
 def _look(t, plan): # different values among the first rows, and a centre for each number
     out = {}
     for a in range(0, len(t.kinds), plan.group):
@@ -351,7 +352,7 @@ def _routes(t, seen, plan): # columns to group, and passes over the others
     passes = [dict(list(p.items())[a:a+plan.group]) for text in (False, True) if (p := {i: v for i, v in many.items() if (t.kinds[i] == "text") == text}) for a in range(0, len(p), plan.group)]
     return few, passes, expected
 
-# %% ../nbs/01c_engine.ipynb #1d23236a
+# %% ../nbs/01c_engine.ipynb #4b7f9966
 def _spoilt(facts): # infinities, NaN or squares beyond float64 among what was summed
     got = [facts[k] for k in ("low", "high", "s", "q") if isinstance(facts.get(k), float)]
     return not np.isfinite(got).all()
@@ -382,7 +383,7 @@ def passed_column(
     own = text_facts(facts, _list(answer, f"b{i}"), t.n) if kind == "text" else number_facts(facts, kind, centre) if kind != "time" else {k: float(int(facts[j]/1e6)) for k, j in (("oldest", "low"), ("newest", "high"))}
     return Scanned(t.schema.field(i).name, t.schema.field(i).type, t.n, facts["filled"], *_counted(drawn), own, s, len(drawn))
 
-# %% ../nbs/01c_engine.ipynb #1e2e4420
+# %% ../nbs/01c_engine.ipynb #5564e1c1
 def sets_sql(
     t:Table,
     few:list[int], # columns that repeat
@@ -416,7 +417,7 @@ def text_sql(
             outer.append(f"struct_pack(n := count(t{i}), low := min(t{i}), high := max(t{i})) t{i}")
     return f"select {', '.join(outer)}, list(struct_pack({', '.join(f's{i} := c{i}' for i in many)})) filter (r {below(level)}) drawn from (select {', '.join(inner)} from {t.sql})"
 
-# %% ../nbs/01c_engine.ipynb #94839770
+# %% ../nbs/01c_engine.ipynb #8d591133
 def _text_column(t, i, level, said, answer, plan): # Scanned from the second pass
     facts, n = answer[f"f{i}"][0].as_py(), answer["n"][0].as_py()
     filled, hashed = facts["filled"], _list(answer, f"h{i}")
@@ -452,7 +453,7 @@ def scan_text(
     repeated = 1-len(np.unique(rows))/len(rows) if len(rows) else 0.
     return [out[i] for i in sorted(out)], repeated if not repeated and many else duplicates(t, [])
 
-# %% ../nbs/01c_engine.ipynb #e2eb411b
+# %% ../nbs/01c_engine.ipynb #d0f96790
 def _walk(t, few, passes, plan): # column number -> Scanned, each answer used while the next is made
     every = lambda text: max(1, t.n//(plan.texts if text else plan.numbers))
     todo = [(group_sql(t, i), i) for i in few]
