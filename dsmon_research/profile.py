@@ -382,15 +382,15 @@ def profile_large(
     memory_limit:str|None=None,  # of the engine, such as 256MiB
 )->Profile:
     "Measure a table that is too large for `profile_small`; without row hashes."
-    try: scanned, shares = scan(source, key, threads, memory_limit)
+    rows, finish = set(), lambda s: rows.add(s.rows) or scanned_column(s, max_values)
+    try: columns, shares = scan(source, key, threads, memory_limit, finish=finish)
     except SourceError: # not well-formed beyond its first lines: the careful reader
         if not isinstance(source, Text): raise
         source = read_table(source.path)
-        scanned, shares = scan(source, key, threads, memory_limit)
-    columns = [scanned_column(s, max_values) for s in scanned]
-    rows = scanned[0].rows if scanned else 0
+        rows.clear()
+        columns, shares = scan(source, key, threads, memory_limit, finish=finish)
     more = _bad_lines(source) if isinstance(source, pa.Table) else {}
-    return Profile({k: float(v) for k, v in (dict(rows=rows, columns=len(columns)) | shares | more).items()}, columns, None, None, name)
+    return Profile({k: float(v) for k, v in (dict(rows=max(rows, default=0), columns=len(columns)) | shares | more).items()}, columns, None, None, name)
 
 # %% ../nbs/02_profile.ipynb #b7a10003
 def changes(

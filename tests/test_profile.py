@@ -126,7 +126,8 @@ def mixed(n=4000, seed=3):
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory):
-    path = tmp_path_factory.mktemp("engine")/"it's [a] table.parquet"
+    path = tmp_path_factory.mktemp("engine")/"year=2013"/"it's [a] table.parquet"   # nothing in a path means anything
+    path.parent.mkdir()
     pq.write_table(mixed(), path, row_group_size=700)
     table = read_table(path)
     return table, path, profile_small(table)
