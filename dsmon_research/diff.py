@@ -39,7 +39,7 @@ def _engine(threads, memory_limit):
         con = duckdb.connect(config=dict(threads=threads, temp_directory=folder, autoinstall_known_extensions=False, autoload_known_extensions=False) | own)
         con.execute("set streaming_buffer_size='16MB'")
         try: yield con, Path(folder)
-        except duckdb.Error as e: raise SourceError(f"DuckDB cannot compare these snapshots: {shown(' '.join(str(e).split()), 160)}: check the files, or raise memory_limit") from e
+        except (duckdb.Error, pa.ArrowException, OSError) as e: raise SourceError(f"DuckDB cannot compare these snapshots: {shown(' '.join(str(e).split()), 160)}: check the files, or raise memory_limit") from e
         finally: con.close()
 
 # %% ../nbs/01d_diff.ipynb #50d07965

@@ -55,7 +55,7 @@ def engine(
         given = {"threads": threads, "memory_limit": memory_limit}
         con = duckdb.connect(config={"temp_directory": scratch, "preserve_insertion_order": "false", "autoinstall_known_extensions": "false", "autoload_known_extensions": "false", "enable_external_file_cache": "false"} | {k: str(v) for k, v in given.items() if v})
         try: yield con
-        except duckdb.Error as e: raise SourceError(f"scan: {str(e).splitlines()[0]}: check that the file is whole, or give more memory") from e
+        except (duckdb.Error, pa.ArrowException, OSError) as e: raise SourceError(f"scan: {str(e).splitlines()[0]}: check that the file is whole, or give more memory") from e
         finally: con.close()
 
 # %% ../nbs/01c_engine.ipynb #50156a51
