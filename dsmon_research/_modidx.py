@@ -139,6 +139,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                        'dsmon_research.config.UsageError': ('config.html#usageerror', 'dsmon_research/config.py'),
                                        'dsmon_research.config._Section': ('config.html#_section', 'dsmon_research/config.py'),
                                        'dsmon_research.config._absolute_url': ('config.html#_absolute_url', 'dsmon_research/config.py'),
+                                       'dsmon_research.config._digits': ('config.html#_digits', 'dsmon_research/config.py'),
                                        'dsmon_research.config._no_number': ('config.html#_no_number', 'dsmon_research/config.py'),
                                        'dsmon_research.config._plain': ('config.html#_plain', 'dsmon_research/config.py'),
                                        'dsmon_research.config.atomic_write': ('config.html#atomic_write', 'dsmon_research/config.py'),

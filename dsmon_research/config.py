@@ -230,15 +230,17 @@ def atomic_write(
 def _plain(x):
     if isinstance(x, dict): return {str(k): _plain(v) for k, v in x.items()}
     if isinstance(x, (list, tuple, np.ndarray)): return [_plain(v) for v in x]
-    if isinstance(x, (float, np.floating)): return float(f"{float(x):.6g}") if math.isfinite(x) else _no_number(x)
+    if isinstance(x, (float, np.floating)): return _digits(float(x)) if math.isfinite(x) else _no_number(x)
     return x.item() if isinstance(x, np.generic) else x
+
+def _digits(x): return x if x == math.trunc(x) and abs(x) < 2**53 else float(f"{x:.6g}")  # a count is never rounded
 
 def _no_number(x): raise ValueError(f"{x!r} is no JSON number: write null with a reason")
 
 def dump_json(
     obj, # dicts, lists, numbers, strings, NumPy scalars
 )->str:
-    "Stable JSON: sorted keys, six significant digits, `ValueError` on NaN or infinity."
+    "Stable JSON: sorted keys, whole numbers exact, others to six significant digits, `ValueError` on NaN or infinity."
     return json.dumps(_plain(obj), allow_nan=False, sort_keys=True, indent=1, ensure_ascii=False)+"\n"
 
 # %% ../nbs/00_config.ipynb #09d2ba52

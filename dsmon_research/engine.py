@@ -121,7 +121,7 @@ def ahead(
 @dataclass(frozen=True)
 class Plan:
     "Sizes that the scan is built on; the defaults are those of the measurements."
-    probe:int=122_880    # rows looked at first: one row group of most writers
+    probe:int=61_440     # rows looked at first: half a row group of most writers
     few:int=250_000      # different values up to which a column is kept whole
     kept:int=40_000      # hashes from which the number of different values is estimated: 0.5 % standard error
     listed:int=1_000_000 # rows up to which the hashed values are collected by the one pass itself
@@ -464,10 +464,11 @@ def scan_text(
 # %% ../nbs/01c_engine.ipynb #f88c733b
 def _answers(t, few, passes, plan): # (column number, Scanned) as they come
     every = lambda text: max(1, t.n//max(sample_size(plan.texts if text else plan.numbers, t.n), 1))
-    todo = [(group_sql(t, i), i) for i in few]
+    todo = []
     for p in passes:
         listed = {i: (level if t.n/2**level <= plan.listed else None, c) for i, (level, c) in p.items()}
         todo.append((pass_sql(t, listed, every(t.kinds[next(iter(p))] == "text")), p))
+    todo += [(group_sql(t, i), i) for i in few] # last: the passes' answers take the longest to work on
     answers = tqdm(ahead(t.ask, [sql for sql, _ in todo]), "profile", len(todo), delay=2, leave=False, disable=None)
     for (_, what), answer in zip(todo, answers):
         if isinstance(what, int): yield what, whole_column(t, what, answer)
