@@ -89,13 +89,19 @@ def rarity(
     return f"once in {n if n < 100 else float(f'{n:.2g}'):.0f}"
 
 # %% ../nbs/08_calibrate.ipynb #27df8716
+def recent(
+    past:list, # scores in time order
+)->list:
+    "The last two thirds: what a monitor scored while it was still learning its dataset fades out."
+    return past[len(past)//3:]
+
 class Calibration:
     "Past scores of one detector: `step` judges a score, then remembers it, unless its alert was confirmed as a fault."
     def __init__(self, alpha:float, least:int=20, patience:int=7): self.alpha, self.least, self.patience, self.past, self.open = alpha, least, patience, [], []
 
     def step(self, score:float, others:np.ndarray, bad:bool=False)->tuple[float, np.ndarray, bool]:
         "Judge one update and the variants beside it; returns its p, theirs, and whether its alert was confirmed."
-        *beside, p = p_values(self.past, np.append(others, score), self.least)
+        *beside, p = p_values(recent(self.past), np.append(others, score), min(self.least, len(recent(self.past))) if len(self.past) >= self.least else self.least)
         alarm = p <= self.alpha
         if not (alarm and bad): self.open.append(float(score))
         if not alarm or len(self.open) > self.patience: self.past, self.open = self.past+self.open, []

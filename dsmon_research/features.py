@@ -15,12 +15,15 @@ from fastcore.basics import patch
 
 from .history import History, season_slot
 from .profile import COLUMN_METRICS, TABLE_METRICS, Metric
+from .sketch import PERCENTS
 
 # %% ../nbs/06_features.ipynb #c8f241a2
 RELATIVE_METRICS = {n: Metric(n, k, w) for n, k, w in [
     ("novel_share", "share", "has values never seen before in {} of filled rows"),
     ("lost_share", "share", "lacks values that made up {} of recent rows"),
     ("drift", "score", "differs from recent updates by a Jensen-Shannon distance of {}"),
+    ("novel_grams", "share", "has letter sequences never seen before in {} of its text"),
+    ("shift", "score", "has numbers that lie {} of all ranks away from those of recent updates"),
 ]}
 ALL_METRICS = COLUMN_METRICS | RELATIVE_METRICS
 KINDS = np.array([m.kind for m in TABLE_METRICS.values()]), np.array([m.kind for m in ALL_METRICS.values()])
@@ -28,16 +31,18 @@ KINDS = np.array([m.kind for m in TABLE_METRICS.values()]), np.array([m.kind for
 def transform(
     x:np.ndarray,     # values, last axis = metrics
     kinds:np.ndarray, # (n_metrics,) kind of each
+    unit:np.ndarray=np.ones(1), # broadcasts to all but the last axis, then 1: what is small in this column
 )->np.ndarray:
     "Metrics on a scale where their noise is about constant; NaN stays NaN."
     y = np.array(x, float)
-    f = {"share": lambda v: np.arcsin(np.sqrt(np.clip(v, 0, 1))), "count": np.log1p, "extreme": np.arcsinh, "score": np.arcsinh}
+    f = {"share": lambda v: np.arcsin(np.sqrt(np.clip(v, 0, 1))), "count": np.log1p, "score": np.arcsinh} | dict.fromkeys(("number", "extreme"), lambda v: np.arcsinh(v/unit))
     for k, fn in f.items(): y[..., kinds == k] = fn(y[..., kinds == k])
     return y
 
-def untransform(y, kind):
+def untransform(y, kind, unit=1.):
     "The inverse of `transform` for one kind, clipped to what is possible."
-    f = {"share": lambda v: np.sin(np.clip(v, 0, np.pi/2))**2, "count": lambda v: np.maximum(np.expm1(v), 0), "extreme": np.sinh, "score": np.sinh}
+    f = {"share": lambda v: np.sin(np.clip(v, 0, np.pi/2))**2, "count": lambda v: np.maximum(np.expm1(np.minimum(v, 700)), 0), "score": np.sinh}
+    f |= dict.fromkeys(("number", "extreme"), lambda v: np.sinh(np.clip(v, -700, 700))*unit)
     return f.get(kind, np.asarray)(np.asarray(y, float))
 
 # %% ../nbs/06_features.ipynb #bda09fca
@@ -71,7 +76,7 @@ def novel_share(
 )->float: # NaN if there is no past or nothing filled
     "Share of filled rows whose value did not occur before update t."
     s = s.at(int(v.level[t]))
-    if t == 0 or not s.counts.sum(): return np.nan
+    if t == 0 or not len(v.hashes) or not s.counts.sum(): return np.nan
     at = np.minimum(np.searchsorted(v.hashes, s.hashes), len(v.hashes)-1)
     seen = (v.hashes[at] == s.hashes) & (v.first[at] < t)
     return float(s.counts[~seen].sum()/s.counts.sum())
@@ -103,6 +108,34 @@ def _dense(v, sketches, at): # sketches -> counts over the values known by then 
         out[i, place[hit]] = s.counts[hit]; extra[i] = s.counts[~hit].sum()
     return out, extra
 
+def novel_grams(stream, probes, at):
+    "Share of letter sequences that did not occur before: `novel_share` of the trigram sketches, (T,) and (n_probes,)."
+    grams = lambda ss: [getattr(s, "grams", None) for s in ss]
+    v, mine = vocabulary(grams(stream), 0), grams(probes)
+    return [novel_share(v, s, t) if s else np.nan for t, s in enumerate(grams(stream))], [novel_share(v, s, t) if s else np.nan for s, t in zip(mine, at)]
+
+def rank_shift(
+    grids:np.ndarray, # (k, 101) quantile grids to place
+    pool:np.ndarray,  # (n,) sorted numbers of the recent past
+)->np.ndarray:        # (k,) in [0, 1]
+    "Kolmogorov's distance: how far, in ranks, the numbers lie from the pool."
+    low, high = np.searchsorted(pool, grids, "left")/len(pool), np.searchsorted(pool, grids, "right")/len(pool)
+    return np.maximum(np.maximum(low-PERCENTS, PERCENTS-high), 0).max(1)
+
+def shifts(stream, probes, at, window):
+    "`rank_shift` against the pooled grids of the last `window` updates, (T,) and (n_probes,); NaN where there are no numbers."
+    grid = lambda ss: np.array([g if (g := getattr(s, "grid", None)) is not None else np.full(101, np.nan) for s in ss]).reshape(len(ss), 101)
+    mine, theirs = grid(stream), grid(probes)
+    ok, okp = np.isfinite(mine).all(1), np.isfinite(theirs).all(1)
+    out, outp = np.full(len(stream), np.nan), np.full(len(probes), np.nan)
+    if not ok.any(): return out, outp
+    for t in range(1, len(stream)):
+        pool, who = mine[max(t-window, 0):t][ok[max(t-window, 0):t]], np.flatnonzero((at == t) & okp)
+        if not len(pool) or not (ok[t] or len(who)): continue
+        got = rank_shift(np.vstack([mine[t:t+1], theirs[who]]), np.sort(pool, axis=None))
+        out[t], outp[who] = got[0] if ok[t] else np.nan, got[1:]
+    return out, outp
+
 def relative_metrics(
     stream:list,      # T sketches of one column, None where absent
     probes:list,      # sketches judged beside the stream
@@ -111,9 +144,11 @@ def relative_metrics(
 )->tuple[np.ndarray, np.ndarray]: # (T, 3) and (n_probes, 3): novel, lost, drift; NaN = unknown
     "What a column's values say about its past; each number uses earlier updates only."
     v = vocabulary(stream)
-    out, outp = np.full((len(stream), 3), np.nan), np.full((len(probes), 3), np.nan)
+    out, outp = np.full((len(stream), len(RELATIVE_METRICS)), np.nan), np.full((len(probes), len(RELATIVE_METRICS)), np.nan)
     out[:, 0] = [novel_share(v, s, t) if s else np.nan for t, s in enumerate(stream)]
     outp[:, 0] = [novel_share(v, s, t) for s, t in zip(probes, at)]
+    out[:, 3], outp[:, 3] = novel_grams(stream, probes, at)
+    out[:, 4], outp[:, 4] = shifts(stream, probes, at, window)
     if not len(v.common): return out, outp
     total = np.vstack([np.zeros(len(v.common)), np.cumsum(v.counts, 0, dtype=float)])
     past = total[:-1]-total[np.maximum(np.arange(v.until)-window, 0)]
@@ -126,6 +161,7 @@ def relative_metrics(
 
 # %% ../nbs/06_features.ipynb #f680a180
 LEVEL, SEASON, LAST, STEP = range(4)
+TRUST = 20 # updates whose calm halves the variance that sampling alone would allow
 
 class Expectation:
     "What the next update should look like; `judge` before `learn`."
@@ -157,7 +193,7 @@ class Expectation:
 def judge(self:Expectation, rows:np.ndarray, floor:np.ndarray, slot:int)->dict:
     "Residuals in units of their scale: `z`, `last`, `season` (k, m), and `low`, `high` of the expected range."
     r = self.residuals_of(rows, slot)
-    z, scale = _standardise(r, self.centre[:, None], np.maximum(self.scale[:, None], floor))
+    z, scale = _standardise(r, self.centre[:, None], np.maximum(self.scale[:, None], floor*np.sqrt(TRUST/(TRUST+min(self.seen, self.residuals.shape[2])))))
     best = np.argmin(np.where(np.isfinite(scale) & np.isfinite(r), scale, np.inf)[:3], 0)
     partner = np.where(best == SEASON, STEP, LAST)
     pick = lambda a, i: np.take_along_axis(a, i[None], 0)[0]
@@ -170,10 +206,11 @@ def judge(self:Expectation, rows:np.ndarray, floor:np.ndarray, slot:int)->dict:
 
 
 @patch
-def learn(self:Expectation, row:np.ndarray, slot:int, healthy:bool=True):
+def learn(self:Expectation, row:np.ndarray, slot:int, healthy:bool=True, floor=0.):
     "Take one update into the past. An unhealthy one counts as noise that happens, but leaves level, season and last value as they were."
     r = self.residuals_of(row[None], slot)[:, 0]
-    self.residuals[:, :, self.seen%self.residuals.shape[2]] = r
+    limit = 3*np.maximum(self.scale, floor)
+    self.residuals[:, :, self.seen%self.residuals.shape[2]] = r if healthy else np.clip(r, self.centre-limit, self.centre+limit)
     self.seen += 1
     whole = max(5, 2*len(self.slots))  # a season must have proven itself over two periods: a trend looks like one until then
     self.centre, self.scale = _robust(self.residuals, np.array([5, whole, 5, whole])[:, None])
@@ -227,29 +264,71 @@ def stamps(
 EDBT = ("null_share", "distinct", "top_share", "min", "max", "mean", "std", "peculiarity")
 _K = list(ALL_METRICS)
 
-def _floors(table, values): # (n, 1+...) sampling noise in transformed units
-    rows = np.maximum(table[:, :1], 1)
-    filled = np.maximum(rows*(1-np.nan_to_num(values[:, :, _K.index("null_share")])), 1)
-    std = np.nan_to_num(values[:, :, _K.index("std")])
-    share, fixed = .5/np.sqrt(filled), {"extreme": .1, "score": .02, "time": .02}
-    noise = {"share": share, "count": np.maximum(.01, .5/(1+np.nan_to_num(values[:, :, _K.index("distinct")]))), "number": std/np.sqrt(filled)+1e-9*np.abs(np.nan_to_num(values[:, :, _K.index("mean")]))+1e-12}
-    cols = np.stack([noise[k] if k in noise else np.full(filled.shape, fixed[k]) for k in KINDS[1]], -1)
+def _of(values, name): return np.nan_to_num(values[:, :, _K.index(name)])
+
+def units(
+    values:np.ndarray, # (T, C, column metrics) of the stream
+)->np.ndarray:         # (T, C), positive
+    "What is a small number in each column: the spread within the first update that had one, and 1 before it."
+    iqr, std, mean = _of(values, "q75")-_of(values, "q25"), _of(values, "std"), np.abs(_of(values, "mean"))
+    own = np.maximum.reduce([iqr/1.35, .1*std, .01*mean])
+    some = np.isfinite(own) & (own > 0)
+    first = np.where(some.any(0), some.argmax(0), len(own))
+    out = np.where(np.arange(len(own))[:, None] >= first, np.take_along_axis(own, np.minimum(first, len(own)-1)[None], 0), 1.)
+    return np.clip(out, 1e-150, 1e150)
+
+_Q = dict(q05=5, q25=25, q50=50, q75=75, q95=95)
+
+def spreads(
+    grids:np.ndarray, # (n, 101) quantile grids, NaN where there are no numbers
+    filled:np.ndarray, # (n,) rows behind each
+    unit:np.ndarray,   # (n,)
+)->np.ndarray:         # (n, 7): how far q05, q25, q50, q75, q95, min and max move by chance, in transformed units
+    "Half the distance between the quantiles two standard errors of the rank away: right for discrete and for heavy-tailed numbers."
+    g = np.arcsinh(grids/unit[:, None])
+    at = lambda r: np.take_along_axis(g, np.clip(r, 0, 100).astype(int)[:, None], 1)[:, 0]
+    out = []
+    for p in _Q.values():
+        step = np.maximum(np.ceil(300*np.sqrt(p/100*(1-p/100)/filled)), 2)
+        out.append((at(p+step)-at(p-step))/4)
+    few = np.maximum(np.ceil(500/filled), 1)
+    return np.nan_to_num(np.stack([*out, .5*(at(few)-g[:, 0])+.02, .5*(g[:, 100]-at(100-few))+.02], 1))
+
+def _floors(table, values, unit, grids): # (n, M) sampling noise in transformed units
+    rows, of = np.maximum(table[:, :1], 1), lambda m: _of(values, m)
+    filled = np.maximum(rows*(1-of("null_share")), 1); root = np.sqrt(filled)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        std, mean = of("std"), of("mean")
+        slope = lambda m: 1/np.hypot(unit, of(m))
+        alone = np.nan_to_num(np.maximum(of("max")-mean, mean-of("min"))/np.where(std > 0, std*root, np.inf))  # root of the share that the farthest row has in the variance
+        by = spreads(grids.reshape(-1, 101), filled.reshape(-1), unit.reshape(-1)).reshape(*filled.shape, 7)
+        noise = dict(mean=std/root*slope("mean"), std=std*(.7/root+.5*np.minimum(alone, 1))*slope("std"),
+                     len_min=.3*np.abs(np.arcsinh(of("len_mean"))-np.arcsinh(of("len_min")))+.05,
+                     len_max=.3*np.abs(np.arcsinh(of("len_max"))-np.arcsinh(of("len_mean")))+.05, distinct=np.maximum(.01, .5/(1+of("distinct")))) | {q: by[..., k] for k, q in enumerate([*_Q, "min", "max"])}
+        iqr, low, high = of("q75")-of("q25"), of("q25")-of("q05"), of("q95")-of("q75")
+        wide = dict(q05=low, q25=iqr, q50=iqr, q75=iqr, q95=high)
+        noise |= {q: np.maximum(noise[q], (1.1*w+.3*std)/root*slope(q)) for q, w in wide.items()}
+    kind = dict(share=.5/root, score=np.full(filled.shape, .02), time=np.full(filled.shape, .02))
+    cols = np.stack([noise.get(m, kind.get(k)) for m, k in zip(_K, KINDS[1])], -1)+1e-9
     cols[:, :, np.isin(_K, ("null_share", "empty_share", "top_share"))] = (.5/np.sqrt(rows))[:, :, None]  # shares of all rows, not of the filled ones
+    cols[:, :, _K.index("shift")] += .5/root
     tab = np.stack([.5/np.sqrt(rows[:, 0]) if k == "share" else np.full(len(rows), .01) for k in KINDS[0]], -1)
-    return np.hstack([tab, cols.reshape(len(rows), cols.shape[1]*cols.shape[2])])
+    return np.hstack([tab, np.nan_to_num(cols, nan=1e9, posinf=1e9).reshape(len(rows), cols.shape[1]*cols.shape[2])])
 
 def matrix(
     table:np.ndarray,   # (n, table metrics)
     values:np.ndarray,  # (n, C, all column metrics)
     times:np.ndarray,   # (n,) datetime64[s]
+    unit:np.ndarray,    # (n, C) of `units`
+    grids:np.ndarray,   # (n, C, 101)
 )->tuple[np.ndarray, np.ndarray]: # transformed metrics (n, M) and their floors (n, M)
     "One row an update: table metrics, then each column's."
-    values = values.copy()
+    floors, values = _floors(table, values, unit, grids), values.copy()
     when = np.asarray(times, "datetime64[s]").astype(np.int64)
     is_time = KINDS[1] == "time"
     values[:, :, is_time] = (when[:, None, None]-values[:, :, is_time])/86400
-    x = np.hstack([transform(table, KINDS[0]), transform(values, KINDS[1]).reshape(len(values), values.shape[1]*values.shape[2])])
-    return x, _floors(table, values)
+    x = np.hstack([transform(table, KINDS[0]), transform(values, KINDS[1], unit[:, :, None]).reshape(len(values), values.shape[1]*values.shape[2])])
+    return x, floors
 
 def feature_names(
     columns:list[str],
@@ -285,16 +364,21 @@ def overall(
     k = min(k, s.shape[1])
     return np.partition(np.abs(s), s.shape[1]-k, axis=1)[:, -k:].mean(1)
 
+PATIENCE = 3 # exclusions in a row after which the new state is accepted
 def _extreme(score, past, run): # past: overall surprises of healthy updates; run: exclusions in a row so far
-    if len(past) < 8 or run >= 7: return False
+    if len(past) < 8 or run >= PATIENCE: return False
     q1, q2, q3 = np.quantile(past[-120:], (.25, .5, .75))
     return score > max(q3+3*(q3-q1), np.log1p(6))
 
 # %% ../nbs/06_features.ipynb #072d5b7c
+RISES = ("novel_share", "lost_share", "drift", "novel_grams", "shift") # distances to the past: only more of them is a surprise
+CHANGES = ("same_share", "created_share", "updated_share", "deleted_share", "schema_changes", "changed_share") # what compares with the update before
+
 def walk(
     x:np.ndarray, floor:np.ndarray, # (T, M) stream, transformed
     slots:np.ndarray,               # (T,) season slot
     px:np.ndarray, pfloor:np.ndarray, at:np.ndarray, # (P, M) probes and the update at which each is judged
+    changes:np.ndarray, rises:np.ndarray, # (M,) bool: does this metric compare with the update before? is only a rise a surprise?
 )->tuple[dict, dict, np.ndarray]:   # stream and probe arrays by name, excluded (T,)
     "Judge, then learn, update by update."
     T, M = x.shape
@@ -304,24 +388,38 @@ def walk(
     order = np.argsort(at, kind="stable"); edges = np.searchsorted(at[order], np.arange(T+1))
     for t in range(T):
         who = order[edges[t]:edges[t+1]]
-        got = e.judge(np.vstack([x[t:t+1], px[who]]), np.vstack([floor[t:t+1], pfloor[who]]), slots[t])
+        now, unlike = np.vstack([x[t:t+1], px[who]]), np.vstack([floor[t:t+1], pfloor[who]])
+        if run: now[:, changes] = np.nan # the update before was not normal: a difference to it says nothing
+        got = e.judge(now, unlike, slots[t])
+        for k in ("z", "last", "season"): got[k][:, rises] = np.maximum(got[k][:, rises], 0)
         for k in keys: out[k][t], outp[k][who] = got[k][0], got[k][1:]
         score = overall(squash(got["z"][:1]))[0]
         excluded[t] = _extreme(score, past, run)
         run = run+1 if excluded[t] else 0
         if not excluded[t]: past.append(score)
-        e.learn(x[t], slots[t], not excluded[t])
+        e.learn(now[0], slots[t], not excluded[t], floor[t])
     return out, outp, excluded
 
 # %% ../nbs/06_features.ipynb #f6b2b1b3
-def _own_units(y, times, names): # transformed -> own units, in place of time lags again times
+def _own_units(y, times, names, unit): # transformed -> own units, in place of time lags again times
     kinds = np.array([kind_of(n) for n in names])
-    out = np.array(y)
-    for k in set(kinds): out[:, kinds == k] = untransform(y[:, kinds == k], k)
-    positive = np.array([m in ("std", "drift", "peculiarity") or m.startswith("len_") for _, m in names])
+    out, wide = np.array(y), np.hstack([np.ones((len(y), len(TABLE_METRICS))), np.repeat(unit, len(ALL_METRICS), 1)])
+    for k in set(kinds): out[:, kinds == k] = untransform(y[:, kinds == k], k, wide[:, kinds == k])
+    positive = np.array([m in ("std", "drift", "shift", "peculiarity") or m.startswith("len_") for _, m in names])
     out[:, positive] = np.maximum(out[:, positive], 0)
     lag = kinds == "time"
     out[:, lag] = np.asarray(times, "datetime64[s]").astype(np.int64)[:, None]-out[:, lag]*86400
+    return out
+
+_none = np.full(101, np.nan, np.float32)
+def _grids(sketches, columns): # (n, C, 101)
+    grid = lambda s: g if (g := getattr(s, "grid", None)) is not None else _none
+    return np.array([[grid(s.get(c)) for c in columns] for s in sketches]).reshape(len(sketches), len(columns), 101)
+
+def _absent(values, h, at): # a column that was there before and is not now is empty in all rows
+    known = _earlier(np.logical_or.accumulate(np.isfinite(h.values[:, :, 0]), 0))[at]
+    out = values.copy()
+    out[:, :, 0] = np.where(known & np.isnan(values[:, :, 0]), 1., values[:, :, 0])
     return out
 
 def world(
@@ -332,18 +430,20 @@ def world(
     "Everything that detectors and explanations need of one history."
     T, C = len(h), len(h.columns)
     table, values, sketches, at = probes or (np.empty((0, h.table.shape[1])), np.empty((0, C, h.values.shape[2])), [], np.empty(0, int))
-    rel, relp = np.full((T, C, 3), np.nan), np.full((len(at), C, 3), np.nan)
+    filled, everything = _absent(values, h, at), _absent(h.values, h, np.arange(T))
+    rel, relp = np.full((T, C, len(RELATIVE_METRICS)), np.nan), np.full((len(at), C, len(RELATIVE_METRICS)), np.nan)
     for j, c in enumerate(h.columns):
         has = np.flatnonzero([c in s for s in sketches])
         rel[:, j], relp[has, j] = relative_metrics([s.get(c) for s in h.sketches], [sketches[i][c] for i in has], at[has])
     stamp, both = stamps(h), lambda v, r, s: np.concatenate([np.where(s[:, :, None] & ~_shape_only, np.nan, v), np.where(s[:, :, None], np.nan, r)], 2)
-    x, f = matrix(h.table, both(h.values, rel, stamp), h.times)
-    px, pf = matrix(table, both(values, relp, stamp[at]), h.times[at])
-    out, outp, excluded = walk(x, f, season_slot(h.times, season), px, pf, at)
+    unit = units(h.values)
+    x, f = matrix(h.table, both(everything, rel, stamp), h.times, unit, _grids(h.sketches, h.columns))
+    px, pf = matrix(table, both(filled, relp, stamp[at]), h.times[at], unit[at], _grids(sketches, h.columns))
+    out, outp, excluded = walk(x, f, season_slot(h.times, season), px, pf, at, *(np.array([n in some for _, n in feature_names(h.columns)]) for some in (CHANGES, RISES)))
     names, pick = feature_names(h.columns), [list(COLUMN_METRICS).index(m) for m in EDBT]
     view = lambda o: {k: squash(o[k]) for k in ("z", "last", "season")}
     edbt = lambda v: np.nan_to_num(v[:, :, pick].reshape(len(v), v.shape[1]*len(pick)))
-    show = lambda y, t: _own_units(y, t, names)
-    band = lambda o, t: (np.minimum(*(ends := [show(o[k], t) for k in ("low", "high")])), np.maximum(*ends))  # a longer lag is an earlier time
+    show = lambda y, t, u: _own_units(y, t, names, u)
+    band = lambda o, t, u: (np.minimum(*(ends := [show(o[k], t, u) for k in ("low", "high")])), np.maximum(*ends))  # a longer lag is an earlier time
     return World(h.columns, names, view(out) | {"edbt": edbt(h.values)}, view(outp) | {"edbt": edbt(values)}, np.maximum.accumulate(np.isfinite(x), 0),
-                 *band(out, h.times), show(x, h.times), *band(outp, h.times[at]), show(px, h.times[at]), excluded)
+                 *band(out, h.times, unit), show(x, h.times, unit), *band(outp, h.times[at], unit[at]), show(px, h.times[at], unit[at]), excluded)

@@ -41,13 +41,30 @@ class History:
 # %% ../nbs/03a_history.ipynb #06237475
 def _matrix(rows, names): return np.column_stack([rows[m].to_numpy(zero_copy_only=False) for m in names]) if rows.num_rows else np.empty((0, len(names)))
 
+@dataclass
+class Summary(Sketch):
+    "A column's value sketch, with the sketch of its trigrams and the quantile grid (101,) of its numbers beside it (None where there are none)."
+    grams:Sketch|None=None; grid:np.ndarray|None=None
+
+def summary(c)->Summary: # of a ColumnProfile
+    "What a history keeps of a column's values."
+    return Summary(c.sketch.level, c.sketch.hashes, c.sketch.counts, c.sketch.total, c.grams, c.grid)
+
+def _flat(rows, name): # offsets and values of a column of lists
+    a = rows[name].combine_chunks()
+    return a.offsets.to_numpy(), a.values.to_numpy(zero_copy_only=False)
+
+def _sketches(rows, prefix=""):
+    (at, hashes), (_, counts) = _flat(rows, prefix+"hashes"), _flat(rows, prefix+"counts")
+    return [Sketch(lv, hashes[a:b], counts[a:b], n) for lv, n, a, b in zip(rows[prefix+"level"].to_pylist(), rows[prefix+"total"].to_pylist(), at[:-1], at[1:])]
+
 def sketch_rows(
     rows:pa.Table, # sketches table
-)->list[Sketch]:
-    "The value sketches of a table of sketches, row by row."
-    flat = lambda name: (rows[name].combine_chunks().offsets.to_numpy(), rows[name].combine_chunks().values.to_numpy(zero_copy_only=False))
-    (at, hashes), (_, counts) = flat("hashes"), flat("counts")
-    return [Sketch(lv, hashes[a:b], counts[a:b], n) for lv, n, a, b in zip(rows["level"].to_pylist(), rows["total"].to_pylist(), at[:-1], at[1:])]
+)->list[Summary]:
+    "The summaries of a table of sketches, row by row."
+    (at, grid), some = _flat(rows, "grid"), rows["grid"].is_valid().to_pylist()
+    return [Summary(s.level, s.hashes, s.counts, s.total, g if len(g.hashes) else None, grid[a:b] if ok else None)
+            for s, g, a, b, ok in zip(_sketches(rows), _sketches(rows, "gram_"), at[:-1], at[1:], some)]
 
 def history_from_rows(
     rows:dict,        # "tables", "columns", "sketches" as made by `profile_rows`

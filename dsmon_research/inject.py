@@ -94,7 +94,7 @@ def _walk(ups, key, p:Inject, seed, name, start, max_values):
 _kept = ("seed", "update", "t", "role", "episode", "day_of_episode", "kind", "family", "column", "columns", "magnitude", "share", "detail", "n_rows")
 
 # %% ../nbs/04a_inject.ipynb #de85cbb7
-def _lean(c): return replace(c, row_hash=None, grid=None, heavy=((), ()), grams=None) # hashes of rows have served, a backtest reads no summaries; memory stays flat
+def _lean(c): return replace(c, row_hash=None, heavy=((), ())) # hashes of rows have served; memory stays flat
 
 def inject(
     name:str,            # dataset

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from .calibrate import Calibration, p_values, smooth_p
+from .calibrate import Calibration, p_values, recent, smooth_p
 from .config import NotEnoughHistory
 from .detectors import make_detector
 from .ensemble import combine
@@ -144,7 +144,7 @@ def walk_ensemble(
     for t in np.flatnonzero(np.isfinite(S).all(1)):
         beside = np.flatnonzero(truth.at == t)
         now = np.vstack([P[beside], S[t]])
-        if len(past) >= 5: out.probe_score[beside], out.score[t], p = _combined(S[past], now, how, least)
+        if len(past) >= 5: out.probe_score[beside], out.score[t], p = _combined(S[recent(past)], now, how, min(least, len(recent(past))))
         alarm = len(past) >= least and p[-1] <= alpha
         if len(past) >= least: out.probe_p[beside], out.p[t] = p[:-1], p[-1]
         if not (alarm and truth.bad[t]): waiting.append(t)

@@ -64,6 +64,7 @@ _register = [
     ("peculiarity", "score", "has spelling peculiarity {}"),
     ("oldest", "time", "starts at {}"),
     ("newest", "time", "ends at {}"),
+    ("changed_share", "share", "differs from the update before in {} of the rows they share"),
 ]
 COLUMN_METRICS = {n: Metric(n, k, w) for n, k, w in _register}
 
@@ -336,6 +337,27 @@ def schema_changes(columns, before):
     now, was = ({(c.name, c.type) for c in p} for p in (columns, before))
     return len({a for a, _ in now ^ was})
 
+def shared_rows(
+    rows:np.ndarray, was:np.ndarray, # row hashes of this update and of the one before
+    keys:np.ndarray|None=None, before:np.ndarray|None=None, # key hashes
+)->tuple[np.ndarray, np.ndarray]: # numbers of the rows that both have: here, and there
+    "By key where there is one, else by position, from the top or from the bottom, whichever finds more rows unchanged."
+    if keys is not None and before is not None:
+        _, i, j = np.intersect1d(keys, before, return_indices=True)
+        return i, j
+    n = min(len(rows), len(was))
+    top, bottom = (rows[:n] == was[:n]).sum(), (rows[len(rows)-n:] == was[len(was)-n:]).sum()
+    at = np.arange(n)
+    return (at, at) if top >= bottom else (at+len(rows)-n, at+len(was)-n)
+
+def changed_shares(columns, rows, keys, previous):
+    "Per column: the share of the rows that both updates have whose value is another; NaN where nothing is shared."
+    if previous is None or previous.rows is None or not len(previous.rows) or not len(rows): return [np.nan]*len(columns)
+    i, j = shared_rows(rows, previous.rows, keys, previous.keys)
+    was = {}
+    for c in previous.columns: was.setdefault(c.name, c.row_hash)
+    return [float((c.row_hash[i] != was[c.name][j]).mean()) if len(i) and was.get(c.name) is not None else np.nan for c in columns]
+
 def _finish(columns, rows, key, previous, name, more=()): # table metrics from finished columns
     n = len(rows)
     table = dict(rows=n, columns=len(columns), duplicate_share=1-len(np.unique(rows))/n if n else 0., **dict(more))
@@ -347,6 +369,8 @@ def _finish(columns, rows, key, previous, name, more=()): # table metrics from f
     if previous is not None:
         if previous.rows is not None: table |= diff_rows(rows, previous.rows, keys, previous.keys)
         table["schema_changes"] = schema_changes(columns, previous.columns)
+        for c, v in zip(columns, changed_shares(columns, rows, keys, previous)):
+            if v == v: c.metrics["changed_share"] = v
     return Profile({k: float(v) for k, v in table.items()}, columns, rows, keys, name)
 
 def profile_small(
