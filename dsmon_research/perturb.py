@@ -249,7 +249,8 @@ def _insert(cp, lens, owner, can, lead, p, rng): # before each character that ma
     return np.insert(cp, where[at], new), lens+np.bincount(own[at], minlength=len(lens))
 
 def _delete(cp, lens, owner, can, lead, p, rng):
-    can = np.setdiff1d(can, lead)
+    spared = np.zeros(len(cp), bool); spared[lead] = True
+    can = can[~spared[can]]
     at = can[rng.random(len(can)) < p]
     return np.delete(cp, at), lens-np.bincount(owner[at], minlength=len(lens))
 

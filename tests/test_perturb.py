@@ -16,6 +16,7 @@ from dsmon_research.perturb import MAGNITUDES, PERTURBATIONS, avh_perturbations,
 from dsmon_research.profile import profile_small
 from dsmon_research.read import read_table
 from dsmon_research.reprofile import Prepared, reprofile
+from conftest import BIN, run
 from test_faults import cells, city, fingerprint, tables
 from test_reprofile import random_table, same, TYPES
 
@@ -291,6 +292,23 @@ def test_half_floats_do_not_overflow():
 def test_nothing_is_ever_drawn():
     "Whatever was imported: backtests draw from `KINDS` only, and names do not meet."
     assert not set(PERTURBATIONS) & set(KINDS) and known("missing") is KINDS["missing"]
+
+
+def test_another_process_makes_the_same_bytes():
+    code = """if True:
+        import hashlib, numpy as np, pyarrow as pa
+        from dsmon_research.perturb import *
+        from dsmon_research.faults import CannotApply
+        t, h = pa.table({"n": np.arange(50)/4, "i": np.arange(50), "s": [f"Word {i} x" for i in range(50)], "u": ["a", "B"]*25}), hashlib.sha256()
+        todo = [lambda r, e=e: hit(t, e, .3, r) for e in track_a(t, ["n"], [("n", "i"), ("s", "u")], ["s"])]
+        todo += [lambda r, p=p, c=c: perturb(t, p, c, r) for c, role in (("n", "number"), ("s", "text")) for p in avh_perturbations(role)]
+        for k, run in enumerate(todo):
+            got = run(np.random.default_rng(k))
+            h.update(repr([got.table.to_pydict(), got.record]).encode())
+        print(h.hexdigest(), len(todo))"""
+    got = [run(BIN/"python", "-c", code, PYTHONHASHSEED=s) for s in "01"]
+    assert all(g.returncode == 0 for g in got), got[0].stderr
+    assert got[0].stdout == got[1].stdout and int(got[0].stdout.split()[1]) == 4+4+1+2+1+27+33
 
 
 needs_data = pytest.mark.skipif("DSMON_DATA" not in os.environ, reason="DSMON_DATA is not set")
