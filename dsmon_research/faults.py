@@ -137,11 +137,12 @@ def kind(
     needs:str="value",   # a key of `_ROLES`, or 'rows', or 'previous'
     magnitudes=(.01, .05, .2, 1.), # shares of rows that are usually drawn
     scope:str="column",  # column: cells; rows: whole rows; table: everything
+    into:dict[str, Kind]=KINDS, # where it is kept
 ):
     "Register a fault function under its name; its docstring is the kind's sentence."
     def register(fn):
         name = fn.__name__.strip("_")
-        KINDS[name] = Kind(name, family, fn, needs, tuple(magnitudes), scope, fn.__doc__)
+        into[name] = Kind(name, family, fn, needs, tuple(magnitudes), scope, fn.__doc__)
         return fn
     return register
 
@@ -174,9 +175,9 @@ class _Job: # one fault's surroundings; columns are read once and shared by all 
 # %% ../nbs/04_faults.ipynb #69f6aea3
 def _write(table, i, rows, new): # table with column i's cells replaced
     field, a = table.schema.field(i), _plain(table.column(i))
-    if new.type != a.type: a, field = a.cast(pa.string()), field.with_type(pa.string())
+    if new.type != a.type: a, field = a.cast(new.type), field.with_type(new.type)
     index = np.arange(table.num_rows); index[rows] = table.num_rows+np.arange(len(rows))
-    a = pa.concat_arrays([a, new.cast(a.type)]).take(pa.array(index))
+    a = pa.concat_arrays([a, new]).take(pa.array(index))
     if pa.types.is_dictionary(t := field.type) and len(pc.unique(a)) >= 2**(t.index_type.bit_width-1):
         field = field.with_type(pa.dictionary(pa.int32(), t.value_type))
     if a.type != field.type: a = a.cast(field.type)
@@ -217,40 +218,43 @@ def _targets(job, kind): # columns that may be tried, in random order; None = th
     names = list(dict.fromkeys(job.names))
     return ([None] if kind.needs not in _ROLES else job.shuffled(names)) + [None]*(kind.needs == "category")
 
-def _try(job, kind, name): # the function's answer; None if it would change nothing
+def _try(job, kind, name, **how): # the function's answer; None if it would change nothing
     if kind.needs == "previous" and job.previous is None: return None
     if name is not None and job.column(name).role not in _ROLES[kind.needs]: return None
-    with localcontext(prec=120), np.errstate(over="ignore", invalid="ignore"): return kind.fn(job, name)
+    with localcontext(prec=120), np.errstate(over="ignore", invalid="ignore"): return kind.fn(job, name, **how)
 
 def _known(kind):
+    if isinstance(kind, Kind): return kind
     if kind in KINDS: return KINDS[kind]
     raise UsageError(f"unknown fault {kind!r}: known are {', '.join(KINDS)}")
 
 # %% ../nbs/04_faults.ipynb #5aa99d4a
 def apply_fault(
     table:pa.Table,              # one update, shape (n_rows, n_columns); a pandas frame comes back Arrow-backed
-    kind:str,                    # a key of `KINDS`
+    kind:str|Kind,               # a key of `KINDS`, or a kind that is kept elsewhere
     magnitude:float,             # share of rows to hit, in (0, 1]
     rng:np.random.Generator,     # source of every draw
     column:str|None=None,        # where; None = any column that can change
     previous:pa.Table|None=None, # the update before, for the kinds that need it
+    **how,                       # what is not to be drawn, for the kinds that can be told (`factor=10`)
 )->Injected:
     "The table with one fault, the mask of touched cells and the record; `CannotApply` if nothing would change."
-    if not isinstance(table, pa.Table): return _pandas(table, kind, magnitude, rng, column, previous)
+    if not isinstance(table, pa.Table): return _pandas(table, kind, magnitude, rng, column, previous, **how)
     spec = _known(kind)
+    kind = spec.name
     if not 0 < magnitude <= 1: raise UsageError(f"{kind}: magnitude {magnitude!r}: give the share of rows to hit, above 0 and at most 1")
     if spec.scope == "table" and magnitude != 1: raise UsageError(f"{kind}: magnitude {magnitude!r}: it takes the whole table, give 1")
     if column is not None and (column not in table.column_names or spec.needs not in _ROLES):
         raise UsageError(f"{kind}: column {column!r}: " + ("it hits whole rows, give no column" if column in table.column_names else "not in the table"))
     job = _Job(table, magnitude, rng, previous)
     for name in _targets(job, spec) if column is None else [column]:
-        if answer := _try(job, spec, name): return _finish(job, spec, name, *answer)
+        if answer := _try(job, spec, name, **how): return _finish(job, spec, name, *answer)
     raise CannotApply(f"{kind}: would change nothing in {'this table' if column is None else f'column {column!r}'} ({table.num_rows} rows; needs: {spec.needs}): draw another fault or column")
 
-def _pandas(frame, kind, magnitude, rng, column, previous): # the same for data frames; Arrow dtypes keep integers exact beside nulls
+def _pandas(frame, kind, magnitude, rng, column, previous, **how): # the same for data frames; Arrow dtypes keep integers exact beside nulls
     import pandas as pd
     arrow = lambda f: f if f is None or isinstance(f, pa.Table) else pa.Table.from_pandas(f, preserve_index=False)
-    got = apply_fault(arrow(frame), kind, magnitude, rng, column, arrow(previous))
+    got = apply_fault(arrow(frame), kind, magnitude, rng, column, arrow(previous), **how)
     return Injected(got.table.to_pandas(types_mapper=pd.ArrowDtype), got.mask, got.record, got.rows_removed, got.index, got.cells)
 
 # %% ../nbs/04_faults.ipynb #cd7a9952
@@ -323,10 +327,10 @@ def _encoding(job, name):
     return _edit(job, name, _garble, [], "UTF-8 read as Latin-1, or U+FFFD")
 
 @kind("text", "text", (.05, .2, 1.))
-def _case_change(job, name):
+def _case_change(job, name, how=None):
     "Upper and lower case change."
     c = job.column(name)
-    new = {how: getattr(pc, f"utf8_{how}")(c.array) for how in ("lower", "upper", "capitalize")}
+    new = {how: getattr(pc, f"utf8_{how}")(c.array) for how in ([how] if how else ("lower", "upper", "capitalize"))}
     how, can = job.best(list(new), lambda h: c.valid & _differ(c.array, new[h]))
     return how and job.cells(name, rows := job.pick(can), new[how].take(pa.array(rows)), how)
 
@@ -365,11 +369,11 @@ def _scaled(v, num, den): # v * num / den, exact for integers (half up) and Deci
     return v*num if den == 1 else v//den+(v % den*2 >= den) if v.dtype.kind in "iu" else v/den
 
 @kind("value", "number")
-def _unit_change(job, name):
+def _unit_change(job, name, factor=None):
     "Another unit: values times a factor."
     c = job.column(name)
     def can(f): return np.isfinite(y := _rounded(c, c.x*f[0]/f[1])) & (y != c.x)
-    factor, mask = job.best(_FACTORS, can)
+    factor, mask = job.best([(factor, 1)] if factor else _FACTORS, can)
     return factor and job.cells(name, rows := job.pick(mask), _encode(c, _scaled(_exact(c, rows), *factor)), "factor "+"/".join(map(str, factor)).removesuffix("/1"))
 
 @kind("value", "number", (.05, .2, 1.))
