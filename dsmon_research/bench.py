@@ -141,8 +141,8 @@ def _injected(table, before, p:Params, name, t, seeds): # faults to learn from, 
     return [g for g in got if g]
 
 def _stamp(u, table): # fingerprint of one update
-    file = getattr(u.read, "args", None)
-    if file: return hashlib.sha256(Path(file[0]).read_bytes()).hexdigest()
+    file = getattr(u.read, "args", (None,))[0]
+    if isinstance(file, Path): return hashlib.sha256(file.read_bytes()).hexdigest()
     return content_hash(table) if table is not None else ""
 
 def propose(ups:list[Update], n:int=8)->list[str]: # empty: none found
@@ -227,40 +227,46 @@ def whole_walk(k:Walk|None, m:Measured)->tuple: # scores (T,), p-values (T,), co
 # %% ../nbs/09b_bench.ipynb #49c6ca27
 MORE = ("realised_fpr_at_1pct", "realised_fpr_at_5pct", "n_judged", "n_bad_judged")
 _why = dict(none="no update was judged: the history is too short", clean="no clean update was judged", bad="no bad update was judged", both="needs both clean and bad updates that were judged",
-            never="no bad update was noticed", column="no label of a judged update names a column", mute="this detector does not say which column it reacts to")
+            never="no bad update was noticed", twin="each bad update stands alone beside its clean twin: there is no duration", column="no label of a judged update names a column", mute="this detector does not say which column it reacts to")
 
-def _reasons(d, label, mute): # figure -> why it is null
+def _reasons(d, label, mute, twins): # figure -> why it is null
     lack = "none" if not len(label) else "bad" if not label.any() else "clean" if label.all() else "both"
-    other = dict(delay_updates="never" if label.any() else lack, column_hit_at_1="mute" if mute else "column", column_hit_at_3="mute" if mute else "column")
+    other = dict(delay_updates="twin" if twins else "never" if label.any() else lack, column_hit_at_1="mute" if mute else "column", column_hit_at_3="mute" if mute else "column")
     return {f: _why[other.get(f, lack)] for f, v in d.items() if v is None}
 
 def detector_line(
-    name:str, score:np.ndarray, p:np.ndarray, # (T,), NaN = not judged
-    label:np.ndarray,                         # (T,) 1 = bad
+    name:str, score:np.ndarray, p:np.ndarray, # (n,), NaN = not judged
+    label:np.ndarray,                         # (n,) 1 = bad, 0 = clean, -1 = nobody knows: set aside
     alpha:float, params:Params,
-    kind:list|None=None,                      # (T,) kind of fault, None = unknown
-    ranks:list=(),                            # place of the wrong column among the contributions, of each update where both are known
-    mute:bool=False, prevalence:float|None=None, # share of bad updates in life; None: as in these
+    t:np.ndarray|None=None,  # (n,) update of each row; None: one row an update, in time order, so that incidents have a duration
+    kind:list|None=None,     # (n,) kind of fault, None = unknown
+    size:list|None=None,     # (n,) its magnitude
+    ranks:list=(),           # place of the wrong column among the contributions, where both are known
+    mute:bool=False,
+    prevalence:float|None=None, # share of bad updates in life; None: as in these rows
 )->dict:
     "All figures of one detector on one history."
-    j = np.isfinite(p) & np.isfinite(score)
-    d = dict.fromkeys((*FIGURES, *MORE)) | dict(n_judged=int(j.sum()), n_bad_judged=int(label[j].sum()), fit_s=0., score_s=0.)
+    j = np.isfinite(p) & np.isfinite(score) & (label >= 0)
+    kind = np.full(len(p), None, object) if kind is None else np.array(kind, object)
+    d = dict.fromkeys((*FIGURES, *MORE)) | dict(n_judged=int(j.sum()), n_bad_judged=int((label[j] == 1).sum()), fit_s=0., score_s=0.)
     out = dict(name=name, by_fault={}, ci={})
     if j.any():
-        w = block_weights(np.flatnonzero(j), params.backtest.bootstrap, rng(params.seed, "bootstrap"))
+        w = block_weights((np.arange(len(p)) if t is None else t)[j], params.backtest.bootstrap, rng(params.seed, "bootstrap"))
         value, out["ci"] = figures(label[j], score[j], p[j], w, alpha, label[j].mean() if prevalence is None else prevalence)
-        late = [x for x in delays(label, kind, np.where(j, p <= alpha, False), j) if x is not None]
+        late = [x for x in delays(label, kind, np.where(j, p <= alpha, False), j) if x is not None] if t is None else []
         d |= value | {f"realised_fpr_at_{q}pct": at_level(label[j], p[j], q/100)["fpr"] for q in (1, 5)} | dict(delay_updates=float(np.mean(late)) if late else None)
-        out["by_fault"] = _kinds(score[j], p[j], label[j], np.array(kind, object)[j], alpha) if kind is not None else {}
+        out["by_fault"] = _kinds(score[j], p[j] <= alpha, label[j], kind[j], None if size is None else np.array(size, object)[j])
     if len(ranks): d |= dict(column_hit_at_1=float(np.mean(np.array(ranks) < 1)), column_hit_at_3=float(np.mean(np.array(ranks) < 3)))
-    return out | d | dict(reasons=_reasons(d, label[j], mute))
+    return out | d | dict(reasons=_reasons(d, label[j], mute, t is not None))
 
-def _kinds(score, p, label, kind, alpha): # kind -> how often it was caught, and how well it ranks
-    out = {}
-    for k in sorted({k for k, b in zip(kind, label) if b and k}):
+# %% ../nbs/09b_bench.ipynb #3e3e3e70
+def _kinds(score, hit, label, kind, size): # kind -> how often it was caught, and how well it ranks
+    out, share = {}, lambda who: dict(n=int(who.sum()), recall=float(hit[who].mean()))
+    for k in sorted({k for k, b in zip(kind, label) if b == 1 and k}):
         who = (label == 1) & (kind == k); both = who | (label == 0)
         auc = ranking_figures(label[both], score[both], np.ones((1, both.sum())), .5)[1][0]
-        out[k] = dict(n=int(who.sum()), recall=float((p[who] <= alpha).mean()), auc=float(auc) if np.isfinite(auc) else None, by_magnitude={})
+        sizes = [] if size is None else sorted({m for m in size[who] if m is not None})
+        out[k] = share(who) | dict(auc=float(auc) if np.isfinite(auc) else None, by_magnitude={f"{m:g}": share(who & (size == m)) for m in sizes})
     return out
 
 # %% ../nbs/09b_bench.ipynb #a161fb8e
@@ -291,7 +297,7 @@ def headed(dataset, track, params:Params, names, seeds, data_hash, **more)->dict
 # %% ../nbs/09b_bench.ipynb #041e8be3
 def bench_history(
     ups:list[Update],
-    known:dict,                  # as `read_labels`: update -> {"label", "kind", "columns"}
+    known:dict,                  # as `read_labels`: update -> {"label" (None: set aside), "kind", "columns"}
     params:Params,
     name:str, track:str="updates",
     detectors:list[str]|None=None, # default: those of the parameters, and the ensemble
@@ -305,7 +311,7 @@ def bench_history(
     names = detectors or ["ensemble", *p.detectors]
     running = {*names, *(p.members if "ensemble" in names else ())}-{"ensemble"}
     m = measure(ups, params, name, key, seeds if any(_is_supervised(n) for n in running) else 0)
-    label = np.array([known.get(u, {}).get("label", 0) for u in m.ids], int)
+    label = np.array([-1 if (k := known.get(u, {"label": 0})["label"]) is None else k for u in m.ids])
     alpha = alpha or (.01 if (label[p.warmup+p.min_calibration:] == 0).sum() >= 100 else .05)
     w, walks, why = _walked(m, label, params, names, season, alpha, workers)
     lines = [_line_of(n, walks.get(n), why.get(n), m, label, known, alpha, params) for n in names]
@@ -313,7 +319,7 @@ def bench_history(
     score, pv, _ = whole_walk(walks.get(champion), m)
     unlabelled = [u for u in m.ids if u not in known]
     settings = dict(alpha=alpha, warmup=p.warmup, least=p.min_calibration, key=m.key, season=season)
-    return headed(name, track, params, names, seeds, hash_of(m.data_hash, known), settings=settings, n_updates=len(m.ids), n_bad=int(label.sum()), n_unlabelled=len(unlabelled), unlabelled=unlabelled,
+    return headed(name, track, params, names, seeds, hash_of(m.data_hash, known), settings=settings, n_updates=len(m.ids), n_bad=int((label == 1).sum()), n_aside=int((label < 0).sum()), n_unlabelled=len(unlabelled), unlabelled=unlabelled,
                   n_unreadable=len(m.broken), champion=champion, detectors=lines, updates=_diary(m, w, score, pv, alpha, known, p.min_calibration))
 
 # %% ../nbs/09b_bench.ipynb #83a0897c
@@ -327,7 +333,7 @@ def _walked(m, label, params, names, season, alpha, workers):
     dated = m.times[0] > np.datetime64("1971")
     w = world(m.history, season or (find_season(m.history.times[:28]) if dated else None), m.probes)
     T = len(m.kept)
-    truth = Truth(label[m.kept].astype(bool), np.full(T, "", object), m.probes[3] if m.probes else np.empty(0, int), np.array(m.families, object))
+    truth = Truth(label[m.kept] == 1, np.full(T, "", object), m.probes[3] if m.probes else np.empty(0, int), np.array(m.families, object))
     args = dict(alpha=alpha, warmup=p.warmup, least=p.min_calibration, refit_every=p.refit_every, seed=params.seed)
     return w, *walk_all(w, truth, names, p.members, args, workers)
 
@@ -337,7 +343,7 @@ def _line_of(name, k, why, m, label, known, alpha, params): # a detector's line 
     col = {c: i for i, c in enumerate(m.history.columns)} if m.history else {}
     named = [(t, [col[c] for c in known[u]["columns"] if c in col]) for t, u in enumerate(m.ids) if u in known and known[u]["label"]]
     ranks = [place_of(column[t], at) for t, at in named if at and np.isfinite(p[t]) and t not in m.broken] if column is not None else []
-    d = detector_line(name, score, p, label, alpha, params, [known.get(u, {}).get("kind") for u in m.ids], ranks, column is None)
+    d = detector_line(name, score, p, label, alpha, params, kind=[known.get(u, {}).get("kind") for u in m.ids], ranks=ranks, mute=column is None)
     if k: return d | dict(fit_s=k.fit_s, score_s=k.score_s)
     return d | dict(fit_s=None, score_s=None, error=why, reasons=dict.fromkeys([f for f in (*FIGURES, *MORE) if d[f] is None]+["fit_s", "score_s"], why))
 
@@ -351,7 +357,7 @@ def _cells(d): return [d["name"]]+["–" if d.get(k) is None else format(d[k], f
 
 def _facts(result):
     s, n = result["settings"], result["n_updates"]
-    more = [f"{result[k]} {w}" for k, w in (("n_unlabelled", "without a label (counted as clean)"), ("n_unreadable", "that are no tables")) if result.get(k)]
+    more = [f"{result[k]} {w}" for k, w in (("n_unlabelled", "without a label (counted as clean)"), ("n_aside", "set aside (nobody knows)"), ("n_unreadable", "that are no tables")) if result.get(k)]
     return f"{result['dataset']}, track {result['track']}: {n:,} updates, {result['n_bad']:,} bad"+"".join(f", {m}" for m in more)+f"; alarms at p ≤ {s['alpha']:g}"
 
 def track_table(

@@ -259,7 +259,7 @@ def _bench_verb(verb):
     v.add_argument("--dataset", metavar="D", help="one data set of the track; default: all")
     v.add_argument("--updates", type=Path, metavar="DIR", help="a folder of CSV or Parquet files, one an update, in name order")
     v.add_argument("--labels", type=Path, metavar="CSV", help="columns file,label (1 = bad) and, if known, kind,column")
-    v.add_argument("--detectors", type=columns, default=[], metavar="NAMES", help="a,b; default: those of params.yaml and the ensemble")
+    v.add_argument("--detectors", type=columns, default=[], metavar="NAMES", help="a,b, and on tracks A and B paper:NAME for a published method; default: the track's, or those of params.yaml and the ensemble")
     v.add_argument("--key", type=columns, default=[], metavar="COLS", help="columns that identify a row, with --updates; default: found")
     v.add_argument("--alpha", type=float, metavar="SHARE", help="false-alarm rate asked for; default: 0.01, or 0.05 below a hundred clean updates")
     v.add_argument("--seeds", type=int, metavar="N", help="repetitions with other random draws")
