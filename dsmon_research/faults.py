@@ -55,7 +55,7 @@ class Column:
     "One column: its plain array, which cells hold a value, its role and its numbers."
     def __init__(self,
         values:pa.Array|pa.ChunkedArray, # shape (n_rows,)
-    ): self.array = _plain(values)
+    ): self.array, self.half = _plain(values), values.type == pa.float16()
 
     def matches(self, pattern): return pc.match_substring_regex(self.array, pattern)
 
@@ -82,6 +82,7 @@ class Column:
 
     @cached_property
     def limits(self):
+        if self.half: return -65504., 65504., None
         if self.array.type != pa.string(): return _limits(self.array.type)
         return *_limits(pa.string())[:2], _digits(self.array)
 

@@ -12,16 +12,18 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from dsmon_research import perturb as pt
 from dsmon_research.config import UsageError, rng
 from dsmon_research.faults import KINDS, CannotApply, Column, apply_fault
-from dsmon_research.perturb import MAGNITUDES, PERTURBATIONS, hit, known, track_a
+from dsmon_research.perturb import MAGNITUDES, PERTURBATIONS, avh_perturbations, hit, known, perturb, track_a
 from dsmon_research.profile import profile_small
 from dsmon_research.read import read_table
 from dsmon_research.reprofile import Prepared, reprofile
+from conftest import BIN, run
 from test_faults import cells, city, fingerprint, tables
 from test_reprofile import random_table, same, TYPES
 
-CELLS = [k for k in PERTURBATIONS if PERTURBATIONS[k].scope == "column"]
 RECORD = {"kind", "family", "magnitude", "share", "column", "columns", "rows_removed", "rows_added", "rows_touched", "n_rows", "detail"}
-HOW = {"none_text": [{}], "number_99999": [{}], "number_anomaly": [{}], "swapped_with": [{}], "keyboard_typos": [{}]}
+HOW = {"none_text": [{}], "number_99999": [{}], "number_anomaly": [{}], "swapped_with": [{}], "keyboard_typos": [{}], "mixed_schema": [{}],
+       "resized": [{"factor": f} for f in (2, 10, 2.5, .5, .1)], "sorted_part": [{"end": e} for e in ("head", "tail")],
+       "characters": [{"how": h} for h in ("replace", "insert", "delete")], "padded": [{"side": s} for s in ("left", "right")]}
 
 
 def number(t): return pa.types.is_integer(t) or pa.types.is_floating(t) or pa.types.is_decimal(t)
@@ -62,6 +64,10 @@ def check(table, kind, magnitude, seed, column, how):
         assert {table.column_names[i] for i in np.flatnonzero(got.mask.any(0))} <= set(r["columns"]) and set(got.cells) == set(np.flatnonzero(got.mask.any(0)))
         assert 0 < r["rows_touched"] == got.mask.any(1).sum() and (kind == "characters" or r["rows_touched"] <= max(1, round(magnitude*n)))
         assert all(len(rows) == len(new) and np.array_equal(rows, np.flatnonzero(got.mask[:, i])) for i, (rows, new) in got.cells.items())
+    if known(kind).scope == "rows":
+        assert got.cells is None and np.array_equal(got.index, np.sort(got.index)) and got.table.num_rows == len(got.index)
+        assert [[c[i] for i in got.index] for c in cells(table)] == cells(got.table)
+        assert r["rows_removed"] == n-len(set(got.index)) and r["rows_added"] == len(got.index)-len(set(got.index)) == got.mask.all(1).sum() and r["rows_touched"] > 0
     return got
 
 
@@ -74,13 +80,14 @@ def profiled(table, got, key=None, before=None):
 quick = settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
-@pytest.mark.parametrize("kind", CELLS)
+@pytest.mark.parametrize("kind", PERTURBATIONS)
 @quick
 @given(data=st.data())
 def test_random_tables(kind, data):
     "Any types, nulls, repeated names: the promises hold, or it refuses."
     t = data.draw(tables())
     column = data.draw(st.sampled_from(t.column_names))
+    column = None if known(kind).needs == "rows" else column
     check(t, kind, data.draw(st.sampled_from([.01, .1, .3, .8, 1.])), data.draw(st.integers(0, 99)), column, data.draw(st.sampled_from(HOW[kind])))
 
 
@@ -178,9 +185,130 @@ def test_reading_of_track_a():
     with pytest.raises(UsageError, match="unknown error"): known("nothing")
 
 
+def test_mixed_values_come_from_the_neighbour():
+    t = city()
+    for name, other in (("id", "price"), ("price", "rooms"), ("rooms", "price"), ("street", "area"), ("note", "area"), ("sold", "note")):
+        got = apply_fault(t, known("mixed_schema"), .5, rng(1, name), name)
+        assert got.record["detail"] == f"values of {other}" and abs(got.record["rows_touched"]-500) <= 1
+        new = set(got.table[name].filter(pa.array(got.mask.any(1))).cast(pa.string()).to_pylist())
+        as_is = t[other].cast(got.table[name].type) if number(got.table[name].type) else t[other]
+        assert new <= set(as_is.cast(pa.string()).to_pylist())
+    whole = apply_fault(t, known("mixed_schema"), 1, rng(2), "price", partner="rooms")
+    assert whole.record["rows_touched"] == 1000 and sorted(whole.table["price"].to_pylist()) == sorted(float(v) for v in t["rooms"].to_pylist())
+    with pytest.raises(CannotApply): apply_fault(t.select(["id", "area"]), known("mixed_schema"), 1, rng(0), "id")
+    with pytest.raises(UsageError, match="not in the table"): apply_fault(t, known("mixed_schema"), 1, rng(0), "id", partner="x")
+
+
+@pytest.mark.parametrize("text", [False, True])
+def test_heads_and_tails(text):
+    t = city(text=text)
+    t = t.set_column(2, "rooms", pa.array([None if i % 5 == 0 else v for i, v in enumerate(t["rooms"].to_pylist())], t["rooms"].type))
+    for name, read in (("price", float), ("rooms", int), ("street", str), ("sold", str), ("note", str)):
+        rows = [(read(v), i) for i, v in enumerate(t[name].to_pylist()) if v is not None]
+        for m in (.1, .5):
+            for end in ("head", "tail"):
+                got, k = apply_fault(t, known("sorted_part"), m, rng(0), name, end=end), max(1, round(m*len(rows)))
+                want = sorted(rows)[:k] if end == "head" else sorted(rows)[-k:]
+                assert got.index.tolist() == sorted(i for _, i in want)
+                profiled(t, got, ["id"])
+
+
+def test_sizes_are_exact():
+    t = city(n=203)
+    for factor in (2, 10, .5, .1):
+        got = perturb(t, next(p for p in avh_perturbations("text") if p.name == f"rows x{factor:g}"), "street", rng(1))
+        assert got.table.num_rows == round(203*factor) and (factor < 1 or set(np.bincount(got.index)) == {factor})
+        profiled(t, got, ["id"], t.slice(10, 90))
+    for bad in (pa.table({"a": [1]}), pa.table({"a": pa.array([], pa.int64())})):
+        with pytest.raises(CannotApply): apply_fault(bad, known("resized"), 1, rng(0), factor=.5)
+
+
+def test_characters_are_hit_at_their_rate():
+    t = pa.table({"s": ["abc DEF 12, é!"]*3000, "x": np.arange(100000, 103000), "f": np.arange(3000)/64+10})
+    for p in (.1, .5, 1.):
+        a, b = (np.array(list("".join(v["s"].to_pylist()))) for v in (t, apply_fault(t, known("characters"), p, rng(1), "s").table))
+        assert len(a) == len(b) and abs((a != b).mean()-p) < .01
+        assert all(y.isdigit() if x.isdigit() else y.isascii() and y.isalpha() for x, y in zip(a, b) if x != y)
+    for p in (.1, .5):
+        new = {how: apply_fault(t, known("characters"), p, rng(2), "s", how=how).table["s"].to_pylist() for how in ("insert", "delete")}
+        assert abs(np.mean([len(s) for s in new["insert"]])-14-15*p) < .1 and abs(np.mean([len(s) for s in new["delete"]])-14*(1-p)) < .1
+        for s in new["insert"]: it = iter(s); assert all(ch in it for ch in "abc DEF 12, é!") and s.count(",") == 1
+        for s in new["delete"]: it = iter("abc DEF 12, é!"); assert all(ch in it for ch in s)
+        ids = {how: apply_fault(t, known("characters"), p, rng(3), "x", how=how).table["x"].to_pylist() for how in ("replace", "insert", "delete")}
+        for how, extra in (("replace", 0), ("insert", 7*p), ("delete", -5*p)): assert abs(np.mean([len(str(v)) for v in ids[how]])-6-extra) < .1
+        assert abs(np.mean([x != y for v, w in zip(t["x"].to_pylist(), ids["replace"]) for x, y in zip(str(v), str(w))])-p) < .02
+
+
+def test_a_number_stays_a_number():
+    texts = ["1e5", "-0.85", "+7", ".5", "12.", "2.50E-3", "-999999999999999999999", "0", " 4 "]*50
+    t = pa.table({"s": texts})
+    for how in ("replace", "insert", "delete"):
+        for p in (.1, .5, 1.):
+            got = apply_fault(t, known("characters"), p, rng(1, how, p), "s", how=how).table["s"].to_pylist()
+            assert Column(pa.array(got)).role == "number" and np.isfinite(Column(pa.array(got)).x).all()
+            for a, b in zip(texts, got):
+                assert a.strip()[0] not in "+-" or a.strip()[0] == b.strip()[0]
+                assert [e for e in "eE" if e in a] == [e for e in "eE" if e in b] and a.lower().partition("e")[2] == b.lower().partition("e")[2]
+                if a == b or how == "insert" or a == "0": continue
+                assert (b.strip().lstrip("+-")[0] != "0") or a.strip().lstrip("+-")[0] == "0" or how == "delete"
+
+
+def test_padding_and_casing():
+    t = city(text=True)
+    for side, want in (("left", " {}"), ("right", "{} ")):
+        got = apply_fault(t, known("padded"), .5, rng(1), "street", side=side)
+        assert got.record["rows_touched"] == 500
+        assert all(b == (want.format(a) if m else a) for a, b, m in zip(t["street"].to_pylist(), got.table["street"].to_pylist(), got.mask.any(1)))
+    for p in avh_perturbations("text"):
+        if p.kind == "case_change":
+            got = perturb(t, p, "street", rng(1))
+            assert got.record["rows_touched"] == round(1000*p.args["magnitude"]) and got.record["detail"] == p.args["how"]
+            assert all(b == (getattr(a, p.args["how"])() if m else a) for a, b, m in zip(t["street"].to_pylist(), got.table["street"].to_pylist(), got.mask.any(1)))
+    with pytest.raises(CannotApply): apply_fault(city(), known("padded"), .5, rng(1), "price")
+
+
+def test_units_are_told():
+    t = city()
+    for p in avh_perturbations("number"):
+        if p.kind != "unit_change": continue
+        got = perturb(t, p, "rooms", rng(1))
+        assert got.record["rows_touched"] == round(1000*p.args["magnitude"])
+        assert got.table["rooms"].to_pylist() == [v*p.args["factor"] if m else v for v, m in zip(t["rooms"].to_pylist(), got.mask.any(1))]
+
+
+def test_counts_are_those_of_the_paper():
+    numbers, texts = avh_perturbations("number"), avh_perturbations("text")
+    assert (len(numbers), len(texts)) == (27, 33) == (len({p.name for p in numbers}), len({p.name for p in texts}))
+    assert avh_perturbations("time") == texts and all(p.kind in {**KINDS, **PERTURBATIONS} for p in numbers+texts)
+    with pytest.raises(UsageError): avh_perturbations("empty")
+
+
+def test_half_floats_do_not_overflow():
+    t = pa.table({"a": pa.array([100, 7], pa.float16())})
+    with pytest.raises(CannotApply): hit(t, pt.Error("", "number_99999", "a"), 1, rng(0))
+    assert np.isfinite(apply_fault(t, "unit_change", 1, rng(0), "a", factor=1000).table["a"].to_pylist()).all()
+
+
 def test_nothing_is_ever_drawn():
     "Whatever was imported: backtests draw from `KINDS` only, and names do not meet."
     assert not set(PERTURBATIONS) & set(KINDS) and known("missing") is KINDS["missing"]
+
+
+def test_another_process_makes_the_same_bytes():
+    code = """if True:
+        import hashlib, numpy as np, pyarrow as pa
+        from dsmon_research.perturb import *
+        from dsmon_research.faults import CannotApply
+        t, h = pa.table({"n": np.arange(50)/4, "i": np.arange(50), "s": [f"Word {i} x" for i in range(50)], "u": ["a", "B"]*25}), hashlib.sha256()
+        todo = [lambda r, e=e: hit(t, e, .3, r) for e in track_a(t, ["n"], [("n", "i"), ("s", "u")], ["s"])]
+        todo += [lambda r, p=p, c=c: perturb(t, p, c, r) for c, role in (("n", "number"), ("s", "text")) for p in avh_perturbations(role)]
+        for k, run in enumerate(todo):
+            got = run(np.random.default_rng(k))
+            h.update(repr([got.table.to_pydict(), got.record]).encode())
+        print(h.hexdigest(), len(todo))"""
+    got = [run(BIN/"python", "-c", code, PYTHONHASHSEED=s) for s in "01"]
+    assert all(g.returncode == 0 for g in got), got[0].stderr
+    assert got[0].stdout == got[1].stdout and int(got[0].stdout.split()[1]) == 4+4+1+2+1+27+33
 
 
 needs_data = pytest.mark.skipif("DSMON_DATA" not in os.environ, reason="DSMON_DATA is not set")
@@ -211,3 +339,18 @@ def test_track_a_on_retail(retail):
             assert abs(got.record["rows_touched"]-min(m*day.num_rows, valid)) <= 1
             variants.append((got, before, retail[0]))
     for v, profile in zip(variants, reprofile(p, variants), strict=True): same(profile, profile_small(v[0].table, None, before, "u"))
+
+
+@needs_data
+def test_track_b_on_retail(retail):
+    day, before = retail[1], profile_small(retail[0])
+    p, variants, refused = Prepared(day, None, before, "u"), [], set()
+    for name in day.column_names:
+        for what in avh_perturbations(Column(retail[0][name]).role):
+            try: got = perturb(day, what, name, rng(1, name, what.name))
+            except CannotApply: refused.add((name, what.name)); continue
+            assert got.table.schema == day.schema
+            if got.cells is not None: assert np.array_equal(got.mask, differs(day, got.table))
+            variants.append((got, before, retail[0]))
+    assert refused == {(n, f"{how} {m:g}") for n, hows in (("InvoiceDate", ("upper", "lower")), ("StockCode", ("upper",))) for how in hows for m in (.1, .5, 1)}, "dates have no letters, codes are capitals"
+    for v, profile in zip(variants[::2], reprofile(p, variants[::2]), strict=True): same(profile, profile_small(v[0].table, None, before, "u"))
