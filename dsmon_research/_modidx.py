@@ -476,6 +476,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                          'dsmon_research.datasets._packaged': ('datasets.html#_packaged', 'dsmon_research/datasets.py'),
                                          'dsmon_research.datasets._paired': ('datasets.html#_paired', 'dsmon_research/datasets.py'),
                                          'dsmon_research.datasets._pge': ('datasets.html#_pge', 'dsmon_research/datasets.py'),
+                                         'dsmon_research.datasets._pge_log': ('datasets.html#_pge_log', 'dsmon_research/datasets.py'),
                                          'dsmon_research.datasets._pge_profile': ( 'datasets.html#_pge_profile',
                                                                                    'dsmon_research/datasets.py'),
                                          'dsmon_research.datasets._pge_rows': ('datasets.html#_pge_rows', 'dsmon_research/datasets.py'),
