@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Done', 'do_profile', 'propose_key', 'propose_time', 'propose_season', 'with_block', 'do_init', 'do_stage',
-           'do_backtest', 'do_report', 'leaderboard', 'do_assess', 'do_sync', 'columns', 'parser', 'main']
+           'do_backtest', 'do_report', 'leaderboard', 'do_assess', 'do_sync', 'do_bench', 'columns', 'parser', 'main']
 
 # %% ../nbs/14_cli.ipynb #0bbd3ee8
 import argparse, contextlib, importlib.metadata, io, itertools, os, sys, tempfile, textwrap, time
@@ -239,6 +239,32 @@ def do_sync(a)->Done:
     lines = [f"{name}: {len(new)} new run{'s' if len(new) != 1 else ''} in MLflow" for name, new in got.items()]
     return Done(dict(new=got), "\n".join(lines) or "metrics/ is empty: run `dsmon backtest NAME` first")
 
+# %% ../nbs/14_cli.ipynb #b3a2c002
+def do_bench(a)->Done:
+    "`dsmon bench`: a benchmark's track, or a history of one's own."
+    if (a.track is None) == (a.updates is None): raise UsageError("bench: give either --track A, B, C, D or M, or --updates DIR with --labels CSV")
+    if a.labels and not a.updates: raise UsageError("--labels: belongs to --updates DIR")
+    if a.out and a.out.is_dir(): raise UsageError(f"--out {str(a.out)!r}: is a folder: name a file")
+    from dsmon_research.bench import bench_folder
+    if a.updates: got = bench_folder(a.updates, a.labels, a.detectors or None, a.seeds or 1, a.alpha, a.key or None)
+    else:
+        from dsmon_research.tracks import run_track
+        got = run_track(a.track, a.dataset, a.detectors or None, a.seeds, a.alpha)
+    if a.out: atomic_write(a.out, got.to_json())
+    return Done(got.to_dict(), str(got))
+
+def _bench_verb(verb):
+    v = verb("bench", do_bench, "measure detection on public data or on a labelled history")
+    v.add_argument("--track", choices=list("ABCDM"), help="A parity with EDBT 2021, B per column, C real incidents, D operations, M metadata only")
+    v.add_argument("--dataset", metavar="D", help="one data set of the track; default: all")
+    v.add_argument("--updates", type=Path, metavar="DIR", help="a folder of CSV or Parquet files, one an update, in name order")
+    v.add_argument("--labels", type=Path, metavar="CSV", help="columns file,label (1 = bad) and, if known, kind,column")
+    v.add_argument("--detectors", type=columns, default=[], metavar="NAMES", help="a,b, and on tracks A and B paper:NAME for a published method; default: the track's, or those of params.yaml and the ensemble")
+    v.add_argument("--key", type=columns, default=[], metavar="COLS", help="columns that identify a row, with --updates; default: found")
+    v.add_argument("--alpha", type=float, metavar="SHARE", help="false-alarm rate asked for; default: 0.01, or 0.05 below a hundred clean updates")
+    v.add_argument("--seeds", type=int, metavar="N", help="repetitions with other random draws")
+    v.add_argument("--out", type=Path, metavar="FILE", help="write the result as JSON")
+
 # %% ../nbs/14_cli.ipynb #076c404b
 class _Parser(argparse.ArgumentParser):
     def error(self, message): raise UsageError(f"{message.removeprefix('argument VERB: ')}: see `{self.prog} --help`")
@@ -267,6 +293,7 @@ def parser()->argparse.ArgumentParser:
     v.add_argument("--key", type=columns, default=[], metavar="COLS", help="columns that identify a row; default: found")
     v.add_argument("--force", action="store_true", help="replace an existing block")
     _dataset_verbs(verb)
+    _bench_verb(verb)
     return p
 
 # %% ../nbs/14_cli.ipynb #aa052793
