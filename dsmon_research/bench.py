@@ -23,7 +23,7 @@ from .detectors import make_detector
 from .explain import reasons
 from .features import World, world
 from .figures import at_level, block_weights, delays, figures, place_of, ranking_figures
-from .history import History, find_season, history_from_rows, profile_update
+from .history import History, find_season, history_from_rows, profile_update, summary
 from .inject import _lean, _measured, variant
 from .judge import Truth, Walk, walk_detector, walk_ensemble
 from .profile import COLUMN_METRICS, TABLE_METRICS, Profile, profile_rows
@@ -127,7 +127,7 @@ def probe_arrays(
     for i, p in enumerate(profiles):
         for c in reversed(p.columns):
             if c.name in col: values[i, col[c.name]] = number(c.metrics, COLUMN_METRICS)
-    return table, values, [{c.name: c.sketch for c in reversed(p.columns) if c.sketch is not None} for p in profiles], np.array(at, int)
+    return table, values, [{c.name: summary(c) for c in reversed(p.columns) if c.sketch is not None} for p in profiles], np.array(at, int)
 
 def history_of(ids, times, profiles)->History: # of profiles in time order
     return history_from_rows(profile_rows(ids, [_slim(p) for p in profiles]), times)

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['COLUMN_METRICS', 'TABLE_METRICS', 'Metric', 'Encoded', 'encode', 'numbers', 'number_metrics', 'trigrams',
            'text_metrics', 'ColumnProfile', 'text_times', 'measure', 'profile_column', 'cell_hash', 'row_hashes',
-           'diff_rows', 'Profile', 'schema_changes', 'profile_small', 'scanned_column', 'profile_large', 'changes',
-           'profile_table', 'bars', 'profile_rows']
+           'diff_rows', 'Profile', 'schema_changes', 'shared_rows', 'changed_shares', 'profile_small', 'scanned_column',
+           'profile_large', 'changes', 'profile_table', 'bars', 'profile_rows']
 
 # %% ../nbs/02_profile.ipynb #71ba2219
 import html, json
