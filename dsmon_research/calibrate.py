@@ -102,7 +102,8 @@ class Calibration:
 
     def step(self, score:float, others:np.ndarray, bad:bool=False)->tuple[float, np.ndarray, bool]:
         "Judge one update and the variants beside it; returns its p, theirs, and whether its alert was confirmed."
-        *beside, p = p_values(recent(self.past), np.append(others, score), min(self.least, len(recent(self.past))) if len(self.past) >= self.least else self.least)
+        every = np.append(others, score)
+        *beside, p = p_values(recent(self.past), every, 2) if len(self.past) >= self.least else np.full(len(every), np.nan)
         alarm = p <= self.alpha
         if not (alarm and bad): self.open.append(float(score))
         if not alarm or len(self.open) > self.patience: self.past, self.open = self.past+self.open, []
