@@ -230,6 +230,7 @@ def ks_distance(
     F, G = (np.append(0, s.c.cumsum())[s.x.searchsorted(at, "right")]/s.c.sum() for s in (p, q))
     return float(np.abs(F-G).max()), float((np.abs(F-G)[:-1]*np.diff(at)).sum())
 
+# %% ../nbs/09c_baselines.ipynb #ce98e9a8
 def ks_scaled(
     d:float, # greatest distance
     n:float, # effective sample size, nm/(n+m)
