@@ -63,7 +63,7 @@ def _parquet(path): # SQL and column names of a file; glob characters and folder
 @dataclass
 class _Source:
     "A snapshot as SQL that names its columns c0, c1, …; `types` maps their own names, made unique, to DuckDB types."
-    sql:str; types:dict[str, str]; rows:int
+    sql:str; types:dict[str, str]; rows:int; table:pa.Table|None=None
 
     def __post_init__(self): self.at = {n: f"c{i}" for i, n in enumerate(self.types)}
     def cell(self, label, type): # SQL of a column as this type
@@ -72,14 +72,16 @@ class _Source:
 
 def _open(con, snapshot, name):
     "The snapshot (Parquet path, or a table) as a `_Source`."
-    if isinstance(snapshot, (str, Path)): sql, names = _parquet(snapshot)
+    table = None if isinstance(snapshot, (str, Path)) else as_arrow(snapshot)
+    if table is None: sql, names = _parquet(snapshot)
     else:
-        table = as_arrow(snapshot); names = table.column_names
+        names = table.column_names
         if not names: raise UsageError("a snapshot has no columns: give a table with columns")
-        con.register(sql := name, table.rename_columns([f"c{i}" for i in range(len(names))]))
+        table = table.rename_columns([f"c{i}" for i in range(len(names))])
+        con.register(sql := name, table)
     sql = f"{sql} t({', '.join(f'c{i}' for i in range(len(names)))})"
     types = [r[1] for r in con.execute(f"describe select * from {sql}").fetchall()]
-    return _Source(sql, dict(zip(_unique(names), types)), con.execute(f"select count(*) from {sql}").fetchall()[0][0])
+    return _Source(sql, dict(zip(_unique(names), types)), con.execute(f"select count(*) from {sql}").fetchall()[0][0], table)
 
 # %% ../nbs/01d_diff.ipynb #94a80412
 _ints = ["BOOLEAN", "UTINYINT", "TINYINT", "USMALLINT", "SMALLINT", "UINTEGER", "INTEGER", "BIGINT"]
@@ -99,39 +101,30 @@ def _xor(terms): # balanced: DuckDB refuses expressions that are nested deeply
     m = len(terms)//2
     return terms[0] if len(terms) == 1 else f"xor({_xor(terms[:m])}, {_xor(terms[m:])})"
 
-def _salted(hashed, name): return f"hash(xor({hashed}, {_salt(name)}::ubigint))"
 def _nested(type): return type[-1] in "])" and not type.startswith("DECIMAL")
-def _wide(type): return type in ("VARCHAR", "BLOB") or _nested(type)
-
-def _groups(types, most=8): # columns in at most that many groups of about equal cost; text costs twice
-    cost = np.cumsum([1+_wide(t) for t in types.values()])
-    place = dict(zip(types, (cost-1)*most//cost[-1]))
-    return [[n for n in types if place[n] == g] for g in sorted(set(place.values()))]
 
 # %% ../nbs/01d_diff.ipynb #0386ff70
 @dataclass
 class _Plan:
-    "What is compared: `types` of the columns in both snapshots, the `key`, and how cells, groups, rows and keys are hashed in SQL."
+    "What is compared: `types` of the columns in both snapshots, the `key`, and how cells, rows and keys are hashed in SQL."
     types:dict[str, str]; key:list[str]
 
     def __post_init__(self):
-        self.groups = _groups(self.types)
         self.whole = "UBIGINT" if len(self.key) != 1 or self.types[self.key[0]] not in _ints else "BIGINT"    # type of the key in SQL
         self.plain = self.whole == "BIGINT" or [self.types[k] for k in self.key] == ["UBIGINT"]             # the key is one whole number
         self.arrow = pa.int64() if self.whole == "BIGINT" else pa.uint64()
-    def value(self, src, label): # nested cells as text: DuckDB hashes [] and NULL, [0, 1] and [1] alike
+    def cell(self, src, label): # nested cells as text: DuckDB hashes [] and NULL, [0, 1] and [1] alike
         c = src.cell(label, self.types[label])
-        return f"cast({c} as varchar)" if _nested(self.types[label]) else c
-    def group(self, src, g): return _salted(f"hash({', '.join(self.value(src, n) for n in self.groups[g])})", f"group {g}")
-    def row(self, src): return _xor([self.group(src, g) for g in range(len(self.groups))])
-    def hint(self, src): return f"({_xor([f'({self.group(src, g)} & {3 << 2*g})' for g in range(len(self.groups))])})::usmallint"
+        return f"hash(xor(hash({f'cast({c} as varchar)' if _nested(self.types[label]) else c}), {_salt(label)}::ubigint))"
+    def row(self, src): return _xor([self.cell(src, n) for n in self.types])
     def missing(self, src): return f"({' or '.join(f'{src.cell(k, self.types[k])} is null' for k in self.key)})"
     def keyed(self, src):
         if self.plain: return f"coalesce({src.cell(self.key[0], self.types[self.key[0]])}::{self.whole}, 0::{self.whole})"
-        return _xor([_salted(f"hash({self.value(src, k)})", k) for k in self.key])
+        return _xor([self.cell(src, k) for k in self.key])
 
 # %% ../nbs/01d_diff.ipynb #50c611d9
-_dtypes = dict(k=np.uint64, h=np.uint64, hint=np.uint16, missing=bool)
+_dtypes = dict(k=np.uint64, h=np.uint64, missing=bool)
+def _at(rows): return np.uint32 if rows < 1 << 32 else np.uint64 # type of a row's place in its file
 
 def _numpy(col): # a column without nulls; Arrow's own conversion would import pandas
     col = col.combine_chunks() if isinstance(col, pa.ChunkedArray) else col
@@ -144,14 +137,15 @@ def _arrow(x, type=None): # and back
 
 # %% ../nbs/01d_diff.ipynb #400826cb
 class _Rows:
-    "Keys, hashes and hints of one side, in `parts` that each fit in memory; more than one part goes to disk."
+    "Keys, hashes and places (`at`) of one side, in `parts` that each fit in memory; more than one part goes to disk."
     def __init__(self, names, rows, parts, folder):
         self.names, self.parts, self.folder, self.n, self.expected = names, parts, folder, 0, rows
         if parts > 1: folder.mkdir()
-        self.kept = {k: np.zeros(rows if parts == 1 else 0, _dtypes[k]) for k in names}
+        self.dtypes = _dtypes | dict(at=_at(rows))
+        self.kept = {k: np.zeros(rows if parts == 1 else 0, _dtypes[k]) for k in names if k != "at"}
 
     def add(self, batch):
-        new, n = {k: batch[k] for k in self.names}, len(batch["h"])
+        new, n = {k: batch[k] for k in self.kept}, len(batch["h"])
         if self.n+n > self.expected: raise _moved()
         if self.parts > 1: self._spill(new)
         else:
@@ -160,6 +154,7 @@ class _Rows:
         self.n += n
 
     def _spill(self, new):
+        if "at" in self.names: new["at"] = np.arange(self.n, self.n+len(new["h"]), dtype=self.dtypes["at"])
         part = (mix(new.get("k", new["h"])) >> np.uint64(32))*np.uint64(self.parts) >> np.uint64(32)
         order = np.argsort(part, kind="stable")
         ends = np.searchsorted(part[order], np.arange(self.parts+1))
@@ -170,8 +165,8 @@ class _Rows:
 
     def _file(self, part, name): return self.folder/f"{part}-{name}"
     def part(self, p):
-        if self.parts == 1: return {k: x[:self.n] for k, x in self.kept.items()}
-        return {k: np.fromfile(self._file(p, k), _dtypes[k]) if self.n else np.empty(0, _dtypes[k]) for k in self.names}
+        if self.parts == 1: return self.kept | ({"at": np.arange(self.n, dtype=self.dtypes["at"])} if "at" in self.names else {})
+        return {k: np.fromfile(self._file(p, k), self.dtypes[k]) if self.n else np.empty(0, self.dtypes[k]) for k in self.names}
 
 def _moved(): return SourceError("a snapshot changed while it was read: compare again when it is complete")
 
@@ -250,8 +245,8 @@ def _find(sorted_keys, k):
     return np.where(sorted_keys[at] == k, at, -1)
 
 def _match(new, old, block=1 << 18):
-    "Counts of rows under keys that are unique on both sides, and key, hash difference and hint difference of the updated ones."
-    k, found, out = new["k"], 0, [{n: x[:0] for n, x in new.items() if n in old}]
+    "Counts of rows under keys that are unique on both sides, and of the updated ones the hash difference and their places in both files."
+    k, found, out = new["k"], 0, [dict(h=new["h"][:0]) | ({"new": new["at"][:0], "old": old["at"][:0]} if "at" in new else {})]
     for i in range(0, len(k), block):
         part = {n: x[i:i+block] for n, x in new.items()}
         lo, hi = np.searchsorted(old["k"], part["k"][0]), np.searchsorted(old["k"], part["k"][-1], "right")
@@ -261,43 +256,56 @@ def _match(new, old, block=1 << 18):
         diff = part["h"][hit] ^ there["h"][at]
         other = np.flatnonzero(diff); hit, at = hit[other], at[other]
         found += len(diff)
-        out.append(dict(k=part["k"][hit], h=diff[other]) | ({"hint": part["hint"][hit] ^ there["hint"][at]} if "hint" in out[0] else {}))
-    got = {n: np.concatenate([o[n] for o in out]) for n in out[0] if n != "missing"}
-    updated = len(got["k"])
+        out.append(dict(h=diff[other]) | ({"new": part["at"][hit], "old": there["at"][at]} if "at" in new else {}))
+    got = {n: np.concatenate([o[n] for o in out]) for n in out[0]}
+    updated = len(got["h"])
     return dict(unchanged=found-updated, updated=updated, created=len(k)-found, deleted=len(old["k"])-found), got
 
 # %% ../nbs/01d_diff.ipynb #97068d18
-def _fetch(con, src, plan, groups, keys):
-    "Hashes of these groups (n_groups, n_keys) and of their cells, label -> (n_keys,), for the rows under the sorted keys."
-    con.register("wanted", pa.table({"k": _arrow(keys, plan.arrow)}))
-    labels = [n for g in groups for n in plan.groups[g]]
-    terms = [plan.group(src, g) for g in groups]+[f"hash({plan.value(src, n)})" for n in labels]
-    sql = f"select {plan.keyed(src)} k, {', '.join(f'{x} x{i}' for i, x in enumerate(terms))} from {src.sql} where not {plan.missing(src)} and {plan.keyed(src)} in (select k from wanted)"
-    got = con.sql(sql).to_arrow_table()
-    k = _numpy(got.column("k"))
-    order = np.argsort(k)
-    if not np.array_equal(k[order], keys): raise _moved()
-    x = [_numpy(got.column(f"x{i}"))[order] for i in range(len(terms))]
-    return x[:len(groups)], dict(zip(labels, x[len(groups):]))
+def _fetch(con, src, plan, labels, at):
+    "Hashes of these columns' cells, label -> (n_rows,), of the rows at these places."
+    order = np.argsort(at)
+    if src.table is None:
+        con.register("wanted", pa.table({"r": _arrow(at[order])}))
+        sql = f"select file_row_number r, * from {src.sql} where file_row_number in (select r from wanted)"
+    else:
+        con.register("picked", src.table.take(_arrow(at[order])).append_column("r", _arrow(at[order])))
+        sql = "select * from picked"
+    got = con.sql(f"select r, {', '.join(f'{plan.cell(src, n)} x{i}' for i, n in enumerate(labels))} from ({sql})").to_arrow_table()
+    r = _numpy(got.column("r"))
+    back = np.argsort(r)
+    if not np.array_equal(r[back], at[order]): raise _moved()
+    place = np.empty_like(back); place[order] = back
+    return {n: _numpy(got.column(f"x{i}"))[place] for i, n in enumerate(labels)}
 
+def _close(new, old, size=1 << 14, most=500): # numbers of some rows that lie close together in both files
+    _, window, rows = np.unique(new//size*(1 << 32)+old//size, return_inverse=True, return_counts=True)
+    return np.flatnonzero(window == np.argmax(rows))[:most]
+
+# %% ../nbs/01d_diff.ipynb #97068d19
 def _changes(con, new, old, plan, rows, budget):
-    "Changed rows per column. A row is explained once the groups fetched account for its whole difference: then no other column changed."
-    counts, order = dict.fromkeys(plan.types, 0), np.argsort(rows["k"])
-    k, left = rows["k"][order], rows["h"][order]
-    hints = int(np.bitwise_or.reduce(rows["hint"])) if "hint" in rows else 0
-    named = [g for g in range(len(plan.groups)) if hints >> 2*g & 3]
-    for groups in [named, *([g] for g in range(len(plan.groups)) if g not in named)]:
-        rest = np.flatnonzero(left) if groups else []
-        step = max(budget//(64*sum(1+len(plan.groups[g]) for g in groups)+64), 1000)
+    "Changed rows per column. A row is explained once the cells fetched account for its whole difference: then no other column changed."
+    counts, left, todo = dict.fromkeys(plan.types, 0), rows["h"].copy(), list(plan.types)
+    def cells(labels, at): return [_fetch(con, s, plan, labels, rows[n][at]) for s, n in ((new, "new"), (old, "old"))]
+    def count(labels, rest):
+        step = max(budget//(64*len(labels)+64), 1000)
         for at in (rest[i:i+step] for i in range(0, len(rest), step)):
-            (ga, a), (gb, b) = (_fetch(con, s, plan, groups, k[at]) for s in (new, old))
-            for x, y in zip(ga, gb): left[at] ^= x ^ y
-            for n in a: counts[n] += int(np.count_nonzero(a[n] != b[n]))
+            a, b = cells(labels, at)
+            for n in labels:
+                counts[n] += int(np.count_nonzero(a[n] != b[n]))
+                left[at] ^= a[n] ^ b[n]
+    for last in (False, False, False, True):
+        if not len(rest := np.flatnonzero(left)): return counts
+        some = rest[_close(*(rows[n][rest].astype(np.int64) for n in ("new", "old")))]
+        if last or len(some) == len(rest): count(todo, rest); break
+        a, b = cells(todo, some)
+        if named := [n for n in todo if (a[n] != b[n]).any()]: count(named, rest)
+        todo = [n for n in todo if n not in named]
     if left.any(): raise _moved()
     return counts
 
 # %% ../nbs/01d_diff.ipynb #f22e9f82
-_format = 1
+_format = 2
 
 def _stamp_of(plan, rows): # what must match before a side file may stand for its snapshot
     import duckdb
@@ -343,12 +351,11 @@ def _side_batches(side):
         for b in f.iter_batches(122_880): yield {k: _numpy(b.column(k)) for k in b.schema.names}
 
 # %% ../nbs/01d_diff.ipynb #aecedd68
-def _scan(con, src, plan, rows, hinted, write=None):
+def _scan(con, src, plan, rows, write=None):
     "Read a snapshot once into `rows`, and into the side file `write` where it is given."
     own = _Plan(src.types, plan.key)
     sql = dict(h=plan.row(src))
     if plan.key: sql |= dict(k=plan.keyed(src), missing=f"{plan.missing(src)}::utinyint")
-    if hinted: sql["hint"] = plan.hint(src)
     if write: sql |= {f"side_{n}": x for n, x in dict(h=own.row(src), k=own.keyed(src), missing=f"{own.missing(src)}::utinyint").items() if x != sql[n]}
     kept = [f"side_{n}" if f"side_{n}" in sql else n for n in ("k", "missing", "h")]
     query = f"select {', '.join(f'{x} {n}' for n, x in sql.items())} from {src.sql}"
@@ -417,14 +424,13 @@ def _side_plan(side, stamp, new):
 
 # %% ../nbs/01d_diff.ipynb #7b8b0f3e
 def _collect(con, folder, new, old, plan, side, stamp, write, budget):
-    hinted = bool(plan.key) and not side
-    names = ["h", *(["k", "missing"] if plan.key else []), *(["hint"] if hinted else [])]
+    names = ["h", *(["k", "missing"] if plan.key else []), *(["at"] if plan.key and old else [])]
     n, m = new.rows, stamp["rows"] if stamp else old.rows
-    parts = min(-(-(n+m)*2*sum(np.dtype(_dtypes[k]).itemsize for k in names)//budget), 256) or 1
+    parts = min(-(-(n+m)*2*sum(np.dtype((_dtypes | dict(at=_at(n+m)))[k]).itemsize for k in names)//budget), 256) or 1
     a, b = (_Rows(names, r, parts, folder/s) for r, s in ((n, "new"), (m, "old")))
-    _scan(con, new, plan, a, hinted, write)
+    _scan(con, new, plan, a, write)
     if side: _fill(b, _side_batches(side))
-    else: _scan(con, old, plan, b, hinted)
+    else: _scan(con, old, plan, b)
     return a, b
 
 def _multiset(a, b):
@@ -439,8 +445,7 @@ def _keyed(a, b):
         x, y, u, v = _unambiguous(a.part(p), b.part(p))
         c, up = _match(x, y)
         for to, got in ((counts, c), (unsure, u), (broken, v), (updated, up)): to.append(got)
-    names = set.intersection(*map(set, updated))
-    return add(counts), add(unsure), add(broken), {n: np.concatenate([u[n] for u in updated]) for n in names}
+    return add(counts), add(unsure), add(broken), {n: np.concatenate([u[n] for u in updated]) for n in updated[0]}
 
 # %% ../nbs/01d_diff.ipynb #aba6f772
 def _diff(con, folder, new, old, key, side, write, budget):
@@ -487,5 +492,5 @@ def write_side(
     with _engine(threads, memory_limit) as (con, _):
         src = _open(con, table, "new")
         plan = _Plan(src.types, _check_key(key, new=src.types))
-        _scan(con, src, plan, _Nothing(src.rows), False, to)
+        _scan(con, src, plan, _Nothing(src.rows), to)
     return Path(to)

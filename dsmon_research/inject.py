@@ -18,7 +18,7 @@ from .faults import CannotApply, Injected, apply_fault, draw
 from .history import profile_update
 from .profile import Profile, profile_rows
 from .read import LARGE
-from .reprofile import Prepared, reprofile
+from .reprofile import Prepared, reprofile, settle
 
 # %% ../nbs/04a_inject.ipynb #7435ae9a
 def schedule(
@@ -62,12 +62,20 @@ def _touched(table, got): # names of the columns that differ (None = all)
 # %% ../nbs/04a_inject.ipynb #640517ac
 def _measured(table, key, previous, name, max_values): # the clean update's profile, and a function from its variants to theirs
     if table.num_rows > LARGE:
-        return profile_update(table, key, previous, name, max_values), lambda todo: [profile_update(got.table, key, was, name, max_values) for got, was, _ in todo]
+        return profile_update(table, key, previous, name, max_values), lambda todo, _: [profile_update(got.table, key, was, name, max_values) for got, was, _ in todo]
     p = Prepared(table, key, previous, name, max_values)
-    return p.profile, lambda todo: reprofile(p, todo)
+    return p.profile, lambda todo, later: reprofile(p, todo, later)
 
-def _walk(ups, key, p:Inject, seed, name, start, max_values):
-    "Yield (record, Profile, touched) for every variant of every world."
+def _walk(ups, key, p:Inject, seed, name, start, max_values, block=8):
+    "Yield (record, Profile, touched) for every variant of every world; the metrics of `block` updates are made in one pass."
+    done, later = [], []
+    for t, got in enumerate(_worlds(ups, key, p, seed, name, start, max_values, later)):
+        done += got
+        if t % block == block-1: settle(later, max_values); yield from done; done.clear()
+    settle(later, max_values)
+    yield from done
+
+def _worlds(ups, key, p, seed, name, start, max_values, later): # for each update what `_walk` yields, columns still to be settled
     plans = [schedule(len(ups), start, p.prevalence, p.max_duration, rng(seed, name, "schedule", s)) for s in range(p.seeds)]
     last, episode = [(None, None, False)]*p.seeds, [{} for _ in range(p.seeds)]  # per world: (table, profile, was it bad); fault of each episode
     clean = None # profile of the update as published
@@ -87,9 +95,9 @@ def _walk(ups, key, p:Inject, seed, name, start, max_values):
             for i in range(p.probes if t >= start else 0):
                 if probe := variant(table, None, p.faults, rng(seed, name, "probe", s, t, i), before):
                     todo.append((base | dict(role="probe", day_of_episode=1) | probe.record, probe, previous, before))
-        profiles = variants([v for _, *v in todo])
+        profiles = variants([v for _, *v in todo], later)
         last = [(todo[kept[s]][1].table, profiles[kept[s]], True) if s in kept else (table, clean, False) for s in range(p.seeds)]
-        for (rec, got, *_), profile in zip(todo, profiles): yield rec, profile, _touched(table, got)
+        yield [(rec, profile, _touched(table, got)) for (rec, got, *_), profile in zip(todo, profiles)]
 
 _kept = ("seed", "update", "t", "role", "episode", "day_of_episode", "kind", "family", "column", "columns", "magnitude", "share", "detail", "n_rows")
 

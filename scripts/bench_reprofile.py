@@ -1,4 +1,4 @@
-"""CPU seconds of profiling every variant that `inject` draws, update by update in one process: each variant from scratch, then all of them by `reprofile`.
+"""CPU seconds of profiling every variant that `inject` draws, update by update in one process: each variant from scratch, then all of them by `reprofile`, settled a block of updates at a time as `inject` does.
 Quantile grids, frequent values and sketches of trigrams are left out on both sides: a backtest does not read them, and `reprofile` does not make them.
 
 python scripts/bench_reprofile.py [DATASET] [EVERY]    EVERY = 6 takes every sixth update
@@ -15,7 +15,7 @@ from dsmon_research.history import profile_update
 name, every = (sys.argv[1:]+["flights", "1"][len(sys.argv)-1:])[:2]
 params = load_params()
 ds, kinds, total, clean = dataset(params, name), defaultdict(list), [0., 0., 0], [0., 0.]
-prepare, reprofile = inject.Prepared, inject.reprofile
+prepare, reprofile, settle = inject.Prepared, inject.reprofile, inject.settle
 profile.quantile_grid, profile.heavy_hitters, profile.gram_hashes = lambda *_: None, lambda *_: ((), ()), lambda codes: codes[:0]
 
 
@@ -30,15 +30,18 @@ def prepared(*args): # the clean update: its profile from scratch, and taken apa
     return got
 
 
-def both(p, variants):
+def both(p, variants, later):
     old = [timed(profile_update, got.table, ds.key, previous, p.name, p.max_values)[0] for got, previous, _ in variants]
-    new, profiles = timed(reprofile, p, variants)
+    new, profiles = timed(reprofile, p, variants, later)
     total[0] += sum(old); total[1] += new; total[2] += len(old)
     for v, t in zip(variants, old): kinds[v[0].record.get("kind", "(after)")].append((t, timed(reprofile, p, [v])[0]))
     return profiles
 
 
-inject.Prepared, inject.reprofile = prepared, both
+def settled(*args): total[1] += timed(settle, *args)[0]
+
+
+inject.Prepared, inject.reprofile, inject.settle = prepared, both, settled
 ups = list(updates(ds.source))[::int(every)]
 for _ in inject._walk(ups, ds.key, params.inject, params.seed, name, params.backtest.warmup, params.profile.max_values): pass
 

@@ -159,6 +159,30 @@ def files(tmp_path_factory):
 WANT = dict(unchanged=300_000-300-600, created=500, deleted=300, updated=600, columns=dict(id=0, x=300, word=600, day=0))
 
 
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_columns_that_no_sample_names_are_counted(tmp_path, shuffled):
+    "Each column changes in a region of its own, so that every sample knows one column only."
+    n, rng = 200_000, np.random.default_rng(1)
+    cols = {f"v{j}": rng.integers(0, 9, n) for j in range(8)}
+    new = {c: x.copy() for c, x in cols.items()}
+    for j, x in enumerate(new.values()): x[j*22_000:j*22_000+j+1] += 1
+    order = rng.permutation(n) if shuffled else slice(None)
+    sides = [pa.table(dict(id=np.arange(n)[o]) | {c: x[o] for c, x in t.items()}) for t, o in ((new, slice(None)), (cols, order))]
+    for name, t in zip(("new", "old"), sides): pq.write_table(t, tmp_path/name, row_group_size=30_000)
+    side = write_side(tmp_path/"old", ["id"], tmp_path/"side")
+    for a, b in (sides, (tmp_path/"new", tmp_path/"old"), (sides[0], tmp_path/"old")):
+        for more in (dict(), dict(side=side), dict(threads=1)):
+            d = snapshot_diff(a, b, ["id"], **more)
+            assert d.updated == 36 and d.columns == dict(id=0) | {f"v{j}": j+1 for j in range(8)}
+
+
+def test_a_column_named_like_the_row_number(tmp_path):
+    old = pa.table({"id": [1, 2, 3], "file_row_number": [5, 0, 7], "r": [1, 1, 1]})
+    new = old.set_column(1, "file_row_number", pa.array([5, 1, 7]))
+    for name, t in (("new", new), ("old", old)): pq.write_table(t, tmp_path/name)
+    for pair in ((new, old), (tmp_path/"new", tmp_path/"old")): assert snapshot_diff(*pair, ["id"]).columns == dict(id=0, file_row_number=1, r=0)
+
+
 @pytest.mark.parametrize("options", [dict(), dict(threads=1), dict(memory_limit="256MiB"), dict(key=["id", "day"])])
 def test_files(files, options):
     d = snapshot_diff(*files, **dict(key=["id"]) | options)

@@ -175,3 +175,16 @@ def test_the_key_is_gone():
     got = apply_fault(t, "missing_column", 1., rng(0), "k")
     same(reprofile(Prepared(t, ["k"]), [(got, None, None)])[0], profile_small(got.table))
     with pytest.raises(UsageError): Prepared([1, 2])
+
+
+@pytest.mark.parametrize("name,n", [("weather", 20), ("flights", 12)])
+def test_columns_settled_with_those_of_other_updates(name, n):
+    "Every block of updates gives what one update at a time gives; the walk ends in the middle of a block."
+    p = Inject(seeds=2, prevalence=.4, max_duration=3, probes=1, faults={k: v.magnitudes for k, v in KINDS.items()})
+    walk = lambda block: [(rec, prof) for rec, prof, _ in inject._walk(list(updates(f"example:{name}"))[:n], KEYS[name], p, 1, name, 2, 4096, block)]
+    one = walk(1)
+    assert {r["role"] for r, _ in one} == {"stream", "after", "probe"}
+    for block in (3, 8):
+        for (rec, a), (other, b) in zip(one, walk(block), strict=True):
+            assert rec == other and all(c.metrics and c.sketch for c in b.columns)
+            same(a, b)
