@@ -165,28 +165,35 @@ class Scanned:
     name:str; type:pa.DataType; rows:int
     filled:int                  # rows that are not null
     values:pa.Array             # different values in a fixed order, no nulls
-    counts:np.ndarray           # (n_values,) rows that hold each, in all rows or in the sample
+    counts:np.ndarray|None      # (n_values,) rows that hold each, in all rows or in the sample; None: `values` are the sample's rows, in order
     facts:dict=field(default_factory=dict)
     sketch:Sketch|None=None
     sampled:int=0               # rows of the sample, nulls included; 0 = all
+    hashes:np.ndarray|None=None # of texts that are all there
 
 def _plain(a): # one array without dictionaries, chunks and views
     a = a.combine_chunks() if isinstance(a, pa.ChunkedArray) else a
     if pa.types.is_dictionary(a.type): a = a.dictionary_decode()
     return a.cast(pa.string()) if a.type in (pa.large_string(), pa.string_view()) else a
 
-def _sorted(values, counts): # texts by hash, all else by value; NaN last
-    t = values.type
-    order = np.argsort(value_hashes(values), kind="stable") if t == pa.string() else pc.sort_indices(values.cast(pa.int8()) if pa.types.is_boolean(t) else values)
-    return values.take(from_numpy(order) if isinstance(order, np.ndarray) else order), counts[order if isinstance(order, np.ndarray) else as_numpy(order)]
+def _sorted(values, counts): # texts by hash, all else by value, NaN last; the hashes of texts
+    h = value_hashes(values) if values.type == pa.string() else None
+    order = np.argsort(h if h is not None else as_numpy(values))
+    return values.take(from_numpy(order)), counts[order], h[order] if h is not None else None
 
-def _counted(a): # different values of an array, sorted, and their counts; numbers and times without a hash table
-    a = a.drop_null()
-    if a.type == pa.string() or not len(a): return _sorted((v := a.value_counts()).field(0), as_numpy(v.field(1)))
-    raw = a if not pa.types.is_temporal(a.type) else a.cast(pa.int64() if a.type.bit_width == 64 else pa.int32())
-    x = np.sort(as_numpy(raw))
-    first = np.flatnonzero(np.concatenate([[True], x[1:] != x[:-1]]))
-    return from_numpy(x[first]).cast(a.type), np.diff(first, append=len(x))
+def _distinct(h): # sorted: the first of each value, and how many there are
+    first = np.flatnonzero(np.concatenate([[True], h[1:] != h[:-1]])) if len(h) else np.empty(0, int)
+    return first, np.diff(first, append=len(h))
+
+def _counted(texts): # different ones by hash, and their counts
+    h = value_hashes(texts := texts.drop_null())
+    order = np.argsort(h)
+    first, counts = _distinct(h[order])
+    return texts.take(from_numpy(order[first])), counts
+
+def _ordered(a): # numbers or times in order; -0. is 0.
+    x = np.sort(as_numpy(a.drop_null()))
+    return from_numpy(x+x.dtype.type(0) if x.dtype.kind == "f" else x).view(a.type)
 
 def group_sql(t:Table, i:int, where:str="")->str:
     "All values of column i with their counts."
@@ -197,8 +204,8 @@ def whole_column(t:Table, i:int, answer:pa.Table)->Scanned:
     values, n = _plain(answer["v"]), as_numpy(answer["n"])
     ok = as_numpy(values.is_valid())
     if values.type == pa.null(): values = values.cast(pa.string())
-    values, counts = _sorted(values.drop_null(), n[ok])
-    return Scanned(t.schema.field(i).name, t.schema.field(i).type, t.n, int(counts.sum()), values, counts)
+    values, counts, hashes = _sorted(values.drop_null(), n[ok])
+    return Scanned(t.schema.field(i).name, t.schema.field(i).type, t.n, int(counts.sum()), values, counts, hashes=hashes)
 
 # %% ../nbs/01c_engine.ipynb #3c5fc1d7
 _NUMBER = dict(low="min({f})", high="max({f})", s="fsum({f}::DOUBLE)", q="fsum(({f}::DOUBLE-{c})*({f}::DOUBLE-{c}))", finite="count({f})", zero="countif({f}=0)::BIGINT", negative="countif({f}<0)::BIGINT")
@@ -275,8 +282,9 @@ def hashed_sketch(
     level:int, filled:int,
 )->Sketch:           # not yet cut to its final size
     "The sketch of a column from its rows below the threshold."
-    values, counts = _counted(values)
-    return sketch(value_hashes(values), counts, len(values)+1, level, filled)
+    h = np.sort(value_hashes(values.drop_null()))
+    first, counts = _distinct(h)
+    return Sketch(level, h[first], counts, filled)
 
 def sketch_sql(t:Table, i:int, level:int)->str:
     "The values below the threshold, each once, with counts."
@@ -389,7 +397,7 @@ def passed_column(
     s.total = facts["filled"]
     drawn = _plain(answer["drawn"][0].values.field(f"s{i}"))
     own = text_facts(facts, _list(answer, f"b{i}"), t.n) if kind == "text" else number_facts(facts, kind, centre) if kind != "time" else {k: float(int(facts[j]/1e6)) for k, j in (("oldest", "low"), ("newest", "high"))}
-    return Scanned(t.schema.field(i).name, t.schema.field(i).type, t.n, facts["filled"], *_counted(drawn), own, s, len(drawn))
+    return Scanned(t.schema.field(i).name, t.schema.field(i).type, t.n, facts["filled"], *(_counted(drawn) if kind == "text" else (_ordered(drawn), None)), own, s, len(drawn))
 
 # %% ../nbs/01c_engine.ipynb #5564e1c1
 def sets_sql(
