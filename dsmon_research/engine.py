@@ -9,7 +9,7 @@ __all__ = ['NUMBER', 'TIME', 'kind_of_type', 'quoted', 'engine', 'Table', 'ahead
            'level_for', 'Scanned', 'group_sql', 'whole_column', 'facts_sql', 'hash_sql', 'below', 'sample_sql',
            'pass_sql', 'number_facts', 'text_facts', 'hashed_sketch', 'sketch_sql', 'grouped_sketch', 'spelt_in',
            'spelt_sql', 'spelt_facts', 'duplicates', 'key_violations', 'text_column', 'tallied_column', 'sets_sql',
-           'text_sql', 'scan_text', 'scan']
+           'text_sql', 'scan_text', 'pieces', 'scan']
 
 # %% ../nbs/01c_engine.ipynb #a076382c
 import glob, tempfile
@@ -24,7 +24,7 @@ import numpy as np
 import pyarrow as pa, pyarrow.compute as pc, pyarrow.parquet as pq
 from tqdm import tqdm
 
-from .config import SourceError, UsageError
+from .project import SourceError, UsageError
 from .read import Text
 from .sketch import BIG, Sketch, as_numpy, from_numpy, runs, sketch, value_hashes
 from .tally import Tallies, Tally, folded, in_order, sample_rows, tallied_facts
@@ -108,13 +108,6 @@ class Table:
         "The question for rows a to b of some columns, in order."
         sql = f"select {', '.join(f'{self.x(i)} c{i}' for i in columns)} from {self.sql}"
         return (sql, (a, b)) if self.arrow is not None else (f"{sql} where r >= {a} and r < {b}",)
-
-    def pieces(self, rows:int)->list[tuple[int, int]]:
-        "Ranges of whole row groups, of about so many rows."
-        out, a = [], 0
-        for b in self.ends:
-            if b-a >= rows or b == self.n > a: out.append((a, b)); a = b
-        return out
 
     def ask(self, sql:str, rows:tuple|None=None)->pa.Table:
         "The answer to a question, of all rows or of some of an Arrow table; may be called from several threads."
@@ -503,6 +496,13 @@ def scan_text(
     return [out[i] for i in sorted(out)], repeated if not repeated and many else duplicates(t, [])
 
 # %% ../nbs/01c_engine.ipynb #f88c733b
+def pieces(ends:list[int], rows:int)->list[tuple[int, int]]:
+    "Ranges of whole row groups (or other units that end there), of about so many rows."
+    out, a = [], 0
+    for b in ends:
+        if b-a >= rows or b == ends[-1] > a: out.append((a, b)); a = b
+    return out
+
 def _every(t, enough): return max(1, t.n//max(sample_size(enough, t.n), 1)) # rows of which the sample has one
 
 def _text_pass(t, columns, plan): # question; what to do with the answer
@@ -513,8 +513,7 @@ def _number_passes(t, columns, tallies, plan): # the same of each piece
     def take(answer, last):
         tallies.add(answer, last)
         return [(i, tallied_column(t, i, tally, plan)) for i, tally in tallies.columns.items()] if last else []
-    pieces = t.pieces(max(plan.cells//len(columns), 1))
-    return [(t.rows(list(columns), a, b), lambda answer, last=b == t.n: take(answer, last)) for a, b in pieces]
+    return [(t.rows(list(columns), a, b), lambda answer, last=b == t.n: take(answer, last)) for a, b in pieces(t.ends, max(plan.cells//len(columns), 1))]
 
 def _group(t, columns): # the same of value counts
     if len(columns) == 1: return (group_sql(t, columns[0]),), lambda answer: [(columns[0], whole_column(t, columns[0], answer))]

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .config import SourceError, UsageError
+from .project import SourceError, UsageError
 from .diff import snapshot_diff
 from .engine import NUMBER, TIME, Scanned, scan
 from .read import Input, Text, as_arrow, read_table
