@@ -6,10 +6,10 @@ Scans a table of any size in DuckDB: all values of columns that repeat, exact su
 
 # %% auto #0
 __all__ = ['NUMBER', 'TIME', 'kind_of_type', 'quoted', 'engine', 'Table', 'ahead', 'Plan', 'expected_distinct', 'sample_size',
-           'level_for', 'Scanned', 'group_sql', 'whole_column', 'facts_sql', 'hash_sql', 'below', 'sample_sql',
-           'pass_sql', 'number_facts', 'text_facts', 'hashed_sketch', 'sketch_sql', 'grouped_sketch', 'spelt_in',
-           'spelt_sql', 'spelt_facts', 'duplicates', 'key_violations', 'text_column', 'tallied_column', 'sets_sql',
-           'text_sql', 'scan_text', 'pieces', 'scan']
+           'level_for', 'Scanned', 'group_sql', 'whole_column', 'facts_sql', 'exact_as_double', 'hash_sql', 'below',
+           'sample_sql', 'pass_sql', 'number_facts', 'text_facts', 'hashed_sketch', 'sketch_sql', 'grouped_sketch',
+           'spelt_in', 'spelt_sql', 'spelt_facts', 'duplicates', 'key_violations', 'text_column', 'tallied_column',
+           'sets_sql', 'text_sql', 'scan_text', 'pieces', 'scan']
 
 # %% ../nbs/01c_engine.ipynb #a076382c
 import glob, tempfile
@@ -66,7 +66,7 @@ def engine(
 class Table:
     "A Parquet file, text file or Arrow table under a connection."
     def __init__(self, con, source):
-        self.con, self.arrow, self._exact = con, None, {}
+        self.con, self.arrow = con, None
         if isinstance(source, pa.Table): self._arrow(source)
         elif isinstance(source, Text): self._text(source)
         else: self._parquet(Path(source))
@@ -96,13 +96,6 @@ class Table:
         if self.kinds[i] == "other" and pa.types.is_nested(t): return f"to_json({c})::VARCHAR"
         if pa.types.is_binary(t) or pa.types.is_large_binary(t): return f"lower(hex({c}))"
         return f"{c}::DOUBLE" if pa.types.is_decimal(t) else f"{c}::VARCHAR" if pa.types.is_dictionary(t) and self.kinds[i] == "text" else c
-
-    def exact_as_double(self, i:int)->bool:
-        "Do all whole numbers of column i lie within 2^53? A Parquet file's footer knows without reading a row."
-        if i not in self._exact:
-            low, high = self.ask(f"select min(c{i}) a, max(c{i}) b from {self.sql}").to_pylist()[0].values()
-            self._exact[i] = low is None or (low >= -2**53 and high <= 2**53)
-        return self._exact[i]
 
     def rows(self, columns:list[int], a:int, b:int)->tuple:
         "The question for rows a to b of some columns, in order."
@@ -228,11 +221,16 @@ def facts_sql(
     parts = {"filled": f"count({x})"} | {k: v.format(f=f or x, c=f"({centre!r})") for k, v in _FACTS[kind].items()}
     return f"struct_pack({', '.join(f'{k} := {v}' for k, v in parts.items())})"
 
+def exact_as_double(t:Table, i:int)->bool:
+    "Do all whole numbers of column i lie within 2^53? A Parquet file's footer knows without reading a row."
+    low, high = t.ask(f"select min(c{i}) a, max(c{i}) b from {t.sql}").to_pylist()[0].values()
+    return low is None or (low >= -2**53 and high <= 2**53)
+
 def hash_sql(t:Table, i:int)->str:
     "SQL of the value's hash, as in `sketch`."
     x, k, type_ = t.x(i), t.kinds[i], t.schema.field(i).type
     if k == "time": return f"hash(({x}-DATE '1970-01-01')::DOUBLE)" if pa.types.is_date(type_) else f"hash(epoch_us({x})::DOUBLE)"
-    if k == "int" and type_.bit_width == 64 and not t.exact_as_double(i): return f"case when {x} between -9007199254740992 and 9007199254740992 then hash({x}::DOUBLE) else hash(xor({x}, {BIG}::{'U' if pa.types.is_unsigned_integer(type_) else ''}BIGINT)) end"
+    if k == "int" and type_.bit_width == 64 and not exact_as_double(t, i): return f"case when {x} between -9007199254740992 and 9007199254740992 then hash({x}::DOUBLE) else hash(xor({x}, {BIG}::{'U' if pa.types.is_unsigned_integer(type_) else ''}BIGINT)) end"
     return f"hash({x}::DOUBLE)" if k in ("int", "float") else f"hash({x})"
 
 def below(level:int)->str: return f"<= {2**(64-level)-1}::UBIGINT" # at level 0 all
