@@ -6,8 +6,8 @@ Small mergeable summaries of a column's values, with hashes that are the same in
 
 # %% auto #0
 __all__ = ['NULL', 'BIG', 'PERCENTS', 'mix', 'from_numpy', 'as_numpy', 'text_hashes', 'text_hash', 'number_hashes',
-           'value_hashes', 'Sketch', 'sketch', 'merge', 'jaccard', 'novelty', 'quantile_grid', 'merge_grids',
-           'heavy_hitters', 'gram_hashes']
+           'value_hashes', 'Sketch', 'sketch', 'merge', 'jaccard', 'novelty', 'ranks', 'quantile_grid', 'merge_grids',
+           'heavy_hitters', 'by_frequency', 'runs', 'longest_run', 'gram_hashes']
 
 # %% ../nbs/01a_sketch.ipynb #9e686a68
 from dataclasses import dataclass
@@ -82,7 +82,8 @@ def number_hashes(
 )->np.ndarray:    # uint64, same shape
     "Hashes of numbers: equal for equal values of any numeric type."
     f = x.astype(np.float64)+0.                            # + 0. makes -0. and 0. one value
-    h = mix(np.where(np.isnan(f), np.nan, f).view(np.uint64))
+    if (none := np.isnan(f)).any(): f = np.where(none, np.nan, f)  # one NaN for all
+    h = mix(f.view(np.uint64))
     if x.dtype.kind not in "iu" or x.dtype.itemsize < 8: return h
     big = (x > 2**53) | (x < -2**53) if x.dtype.kind == "i" else x > 2**53
     h[big] = mix(x[big].astype(np.uint64) ^ np.uint64(BIG))
@@ -131,7 +132,7 @@ def sketch(
 )->Sketch:
     "Adaptive sample of the distinct values; all of them where they fit."
     s = Sketch(level, hashes, counts, int(counts.sum() if total is None else total)).fit(max_values)
-    order = np.argsort(s.hashes, kind="stable")
+    order = np.argsort(s.hashes)  # no two are equal
     s.hashes, s.counts = s.hashes[order], s.counts[order]
     return s
 
@@ -167,14 +168,21 @@ def novelty(
 # %% ../nbs/01a_sketch.ipynb #76017964
 PERCENTS = np.linspace(0, 1, 101)
 
+def ranks(
+    n:int,       # rows
+)->np.ndarray:   # (101,)
+    "The first, and so many rows that 1, …, 100 percent are among them; whole numbers, so that 7 % of 100 is 7."
+    return np.maximum((np.arange(101)*n+99)//100, 1)
+
 def quantile_grid(
     x:np.ndarray, # finite values, sorted (n_values,)
-    c:np.ndarray, # rows that hold each (n_values,)
+    c:np.ndarray|None=None, # rows that hold each (n_values,); default: one
 )->np.ndarray:    # (101,), NaN if there is no value
     "Smallest value with at least 0, 1, …, 100 percent of the rows at or below it."
     if not len(x): return np.full(101, np.nan)
+    if c is None: return x[ranks(len(x))-1].astype(float)
     up = np.cumsum(c)
-    return x[np.searchsorted(up, np.maximum(np.ceil(PERCENTS*up[-1]), 1))].astype(float)
+    return x[np.searchsorted(up, ranks(int(up[-1])))].astype(float)
 
 def merge_grids(
     grids:np.ndarray,  # (k, 101)
@@ -196,9 +204,44 @@ def heavy_hitters(
 )->tuple[list[str], np.ndarray]: # values as text and their counts, most frequent first
     "Every value with at least this share of the filled rows; a value that occurs once is never heavy."
     heavy = np.flatnonzero(counts >= max(share*counts.sum(), 2)) if len(counts) else np.empty(0, int)
-    names = (values.take(from_numpy(heavy)) if len(heavy) else values.slice(0, 0)).cast(pa.string(), safe=False)
-    order = np.lexsort((np.array(names.to_pylist(), object), -counts[heavy]))
-    return [names[int(i)].as_py()[:200] for i in order], counts[heavy][order]
+    return by_frequency(values, heavy, counts[heavy])
+
+def by_frequency(
+    values:pa.Array,
+    which:np.ndarray,  # (n,) places of the frequent ones
+    often:np.ndarray,  # (n,) rows that hold each
+)->tuple[list[str], np.ndarray]: # as `heavy_hitters`
+    "Values by name, most frequent first."
+    names = (values.take(from_numpy(which)) if len(which) else values.slice(0, 0)).cast(pa.string(), safe=False).to_pylist()
+    order = np.lexsort((np.array(names, object), -often))
+    return [names[i][:200] for i in order], often[order]
+
+# %% ../nbs/01a_sketch.ipynb #5a0c3e72
+def runs(
+    x:np.ndarray, # sorted, no NaN (n_rows,)
+    least:int=1,  # rows
+)->tuple[np.ndarray, np.ndarray]: # first place and length of each run of equal values that is so long
+    "The different values, or those that repeat often."
+    if least < 2:
+        first = np.flatnonzero(np.concatenate([[True], x[1:] != x[:-1]])) if len(x) else np.empty(0, int)
+        return first, np.diff(first, append=len(x))
+    step = max(least//2, 1)
+    at = np.arange(0, len(x)-step, step)
+    v = x[at[x[at] == x[at+step]]]
+    v = v[np.concatenate([[True], v[1:] != v[:-1]])] if len(v) else v
+    first, last = np.searchsorted(x, v), np.searchsorted(x, v, "right")
+    return first[last-first >= least], (last-first)[last-first >= least]
+
+def longest_run(
+    x:np.ndarray, # sorted, no NaN (n_rows,)
+    below:int,    # a length that no run has
+)->int:
+    "Rows of the most frequent value."
+    low, high = min(1, len(x)), min(below, len(x)+1)
+    while high-low > 1:
+        k = (low+high)//2
+        low, high = (k, high) if (x[k-1:] == x[:len(x)-k+1]).any() else (low, k)
+    return low
 
 # %% ../nbs/01a_sketch.ipynb #f0972c13
 def gram_hashes(
