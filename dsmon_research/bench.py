@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['NO_TABLE', 'SURE', 'MORE', 'defaults', 'file_of', 'folder_updates', 'read_labels', 'read_update', 'no_update',
            'Measured', 'probe_arrays', 'history_of', 'propose', 'measure', 'walk_all', 'whole_walk', 'detector_line',
-           'hash_of', 'headed', 'bench_history', 'track_table', 'Bench', 'bench_folder']
+           'hash_of', 'headed', 'bench_history', 'track_table', 'cell_table', 'column_table', 'Bench', 'bench_folder']
 
 # %% ../nbs/09b_bench.ipynb #aed57953
 import hashlib, html, os, tempfile
@@ -92,7 +92,7 @@ def read_update(u:Update)->tuple[pa.Table|None, str|None]: # the table, or why t
     except SourceError as e: return None, f"cannot be read: {str(e).replace(str(Path(u.origin).parent)+os.sep, '')}"
     if not table.num_columns: return None, "is empty: there is not even a header"
     first = table.column_names[0].strip().lower()
-    if first.startswith(("<!doctype", "<html", "<?xml", "<head", "<body")): return None, "is a web page, not a table"
+    if first.startswith("<"): return None, "is a web page, not a table"
     if first.startswith(("{", "[{", '["')): return None, "is JSON, not a table"
     return table, None
 
@@ -101,9 +101,10 @@ def no_update(
     seen:set,      # columns of all earlier updates
     n:int,         # how many of them there were
     empty:int,     # and how many had no rows
+    alien:int=0,   # and how many had no column in common with those before (files without a header, say)
 )->str|None:       # None: it can be compared with the past
     "Why this table cannot be an update of this dataset."
-    if n and not seen & set(table.column_names): return f"has none of the {len(seen)} columns that were ever there"
+    if n and not seen & set(table.column_names) and alien*10 <= n: return f"has none of the {len(seen)} columns that were ever there"
     if not table.num_rows and n and empty*10 <= n: return f"has no rows; {n-empty} of the {n} updates before had some"
     return None
 
@@ -161,12 +162,12 @@ def measure(
     from tqdm import tqdm
     key = propose(ups) if key is None else key
     profiles, kept, broken, twins, at, rows, stamps = [], [], {}, [], [], [], []
-    seen, n, empty, was, before = set(), 0, 0, None, None   # columns, tables, tables without rows; the update before as profile (or table, where that is large), and as table
+    seen, n, empty, alien, was, before = set(), 0, 0, 0, None, None # columns, tables, those without rows, those without a known column; the update before as profile (or table, where that is large), and as table
     for t, u in enumerate(tqdm(ups, desc=f"measure {name}", unit="update", disable=None)):
         table, why = read_update(u)
         stamps.append((u.id, _stamp(u, table))); rows.append(-1 if table is None else table.num_rows)
-        why = why or no_update(table, seen, n, empty)
-        if table is not None: seen, n, empty = seen | set(table.column_names), n+1, empty+(not table.num_rows)
+        why = why or no_update(table, seen, n, empty, alien)
+        if table is not None: alien += n > 0 and not seen & set(table.column_names); seen, n, empty = seen | set(table.column_names), n+1, empty+(not table.num_rows)
         if why: broken[t] = why; continue
         faults = _injected(table, before, p, name, t, seeds) if seeds and (was is None or isinstance(was, Profile)) else []
         now, variants = _measured(table, key, was, u.id, p.profile.max_values) if faults else (profile_update(table, key, was, u.id, p.profile.max_values), None)
@@ -365,10 +366,36 @@ def track_table(
 )->str:
     "The competition as text, best first."
     rows = [["detector", *(h for h, *_ in _columns)], *map(_cells, _ranked(result))]
-    wide = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
-    lines = ["  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(r, wide))).rstrip() for r in rows]
     failed = [f"{d['name']}: {d['error']}" for d in result["detectors"] if d.get("error")]
-    return "\n".join([_facts(result), "", *lines, *([""]+failed if failed else [])])
+    return "\n".join([_facts(result), "", *_aligned(rows), *([""]+failed if failed else [])])
+
+# %% ../nbs/09b_bench.ipynb #37815eec
+def _aligned(rows): # cells as lines
+    wide = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
+    return ["  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(r, wide))).rstrip() for r in rows]
+
+def cell_table(
+    result:dict, # of track A or M
+    figure:str="balanced_accuracy",
+)->str:
+    "Every cell: the published figure and each method's."
+    names = [d["name"] for d in result["detectors"] if not d.get("error")]
+    short = lambda n: n.removeprefix("paper:")[:11]+("*" if n.startswith("paper:") else "")
+    show = lambda v: "–" if v is None else f"{v:.3f}"
+    head = ["error", "size", "printed", *map(short, names)]
+    rows = [[c["error"], "–" if c["size"] is None else f"{100*c['size']:g} %", show(c["published"]), *(show(c["methods"].get(n, {}).get(figure)) for n in names)] for c in result["cells"]]
+    return "\n".join([f"{result['dataset']}: {figure.replace('_', ' ')} per cell; * published method, re-run", "", *_aligned([head, *rows])])
+
+def column_table(
+    result:dict, # of track B
+)->str:
+    "What every method finds at each false-alarm rate, and the rate that it really has."
+    show = lambda v: "–" if v is None else f"{100*v:.1f} %"
+    lines = [d for d in result["detectors"] if d.get("deltas")]
+    asked = list(lines[0]["deltas"]["all"]) if lines else []
+    head = ["method", *(h for q in asked for h in (f"found at {100*float(q):g} %", "false")), "found at precision .98"]
+    rows = [[d["name"], *(show(v) for q in asked for v in (d["deltas"]["all"][q]["recall"], d["deltas"]["all"][q]["realised_fpr"])), show(d["recall_at_precision_98"]["all"])] for d in lines]
+    return "\n".join([f"{result['dataset']}: perturbed columns", "", *_aligned([head, *rows])])
 
 # %% ../nbs/09b_bench.ipynb #63c087e5
 @dataclass
@@ -376,7 +403,10 @@ class Bench:
     "A result of the benchmark: as a table on a screen, as a frame, as JSON."
     result:dict
 
-    def __str__(self): return track_table(self.result)
+    def __str__(self):
+        parts = self.result.get("datasets") or [self.result]
+        more = [f(r) for r in parts for f, has in ((cell_table, r.get("cells")), (column_table, r["track"] == "B")) if has]
+        return "\n\n".join([track_table(self.result), *more])
     def to_dict(self): return self.result
     def to_json(self): return dump_json(self.result)
     def to_frame(self):

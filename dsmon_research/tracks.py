@@ -7,9 +7,9 @@ __all__ = ['START', 'PUBLISHED', 'PUBLISHED_OTHERS', 'OURS_A', 'METHODS', 'A_SET
            'B_METHODS', 'B_OURS', 'C_SETS', 'D_SETS', 'D_SIZES', 'M_SETS', 'LOG', 'TRACKS', 'code_hash', 'cache_folder',
            'Part', 'Twin', 'Twins', 'made_errors', 'own_errors', 'ask', 'TableJudge', 'measure_twins', 'big_world',
            'Judged', 'of_walk', 'of_method', 'cells', 'noise_floor', 'twin_line', 'chosen', 'registered',
-           'track_a_dataset', 'keys_hash', 'cell_table', 'perturbed', 'column_roles', 'ColumnJudge', 'column_scores',
-           'column_p', 'recall_at_precision', 'Rows', 'column_line', 'track_b_dataset', 'known_of', 'track_c_dataset',
-           'operating', 'injected', 'track_d_dataset', 'Log', 'log_arrays', 'log_history', 'log_faults', 'logs_of',
+           'track_a_dataset', 'keys_hash', 'perturbed', 'column_roles', 'ColumnJudge', 'column_scores', 'column_p',
+           'recall_at_precision', 'Rows', 'column_line', 'track_b_dataset', 'known_of', 'track_c_dataset', 'operating',
+           'injected', 'track_d_dataset', 'Log', 'log_arrays', 'log_history', 'log_faults', 'logs_of',
            'track_m_dataset', 'merged', 'run_track']
 
 # %% ../nbs/09d_tracks.ipynb #7ea99ef1
@@ -361,21 +361,6 @@ def keys_hash(ds)->str: # 16 hexadecimal digits
 
 def _failed_line(name, why):
     return dict(name=name, error=why, by_fault={}, ci={}, reasons=dict.fromkeys(FIGURES, why)) | dict.fromkeys(FIGURES)
-
-# %% ../nbs/09d_tracks.ipynb #7d871228
-def cell_table(
-    result:dict, # of track A
-    figure:str="balanced_accuracy",
-)->str:
-    "Every cell: the published figure and each method's."
-    names = [d["name"] for d in result["detectors"] if not d.get("error")]
-    short = lambda n: n.removeprefix("paper:")[:11]+("*" if n.startswith("paper:") else "")
-    show = lambda v: "–" if v is None else f"{v:.3f}"
-    head = ["error", "size", "printed", *map(short, names)]
-    rows = [[c["error"], "–" if c["size"] is None else f"{100*c['size']:g} %", show(c["published"]), *(show(c["methods"].get(n, {}).get(figure)) for n in names)] for c in result["cells"]]
-    wide = [max(len(r[i]) for r in (head, *rows)) for i in range(len(head))]
-    lines = ["  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(r, wide))) for r in (head, *rows)]
-    return "\n".join([f"{result['dataset']}, track A: {figure.replace('_', ' ')} per cell; * published method, re-run", "", *lines])
 
 # %% ../nbs/09d_tracks.ipynb #fd4e46d5
 PAST, TESTED, DELTAS = 29, 30, (.005, .01, .05)

@@ -145,6 +145,14 @@ def test_only_rubbish(tmp_path, capsys):
     assert got["n_unreadable"] == 12 and all(d["verdict"] == "unhealthy" for d in got["updates"])
 
 
+def test_files_without_a_header(tmp_path, capsys):
+    "Each file's first row is taken for its header, so names never repeat: the second is an oddity, the rest is how this dataset is."
+    (tmp_path/"in").mkdir()
+    for t in range(30): (tmp_path/"in"/f"{t:02d}.csv").write_text("".join(f"{t*100+i},{i*7%5}\n" for i in range(40)))
+    assert bench(tmp_path, labels=None) == 0
+    assert json.loads(capsys.readouterr().out)["n_unreadable"] <= 3
+
+
 def test_names_order_the_updates(tmp_path):
     "By number, not by letter; the labels' file among them is none of them; dates that run backwards are no times."
     for n in ("u2.csv", "u10.csv", "u1.csv", "labels.csv"): pcsv.write_csv(table(1), tmp_path/n)

@@ -12,7 +12,8 @@ from dsmon_research.config import SourceError
 from dsmon_research.faults import Injected
 from dsmon_research.features import world
 from dsmon_research import tracks
-from dsmon_research.tracks import PAST, START, ColumnJudge, Log, Part, TableJudge, Twin, big_world, cell_table, cells, column_p, log_faults, log_history, measure_twins, merged, of_method, recall_at_precision, run_track
+from dsmon_research.bench import cell_table
+from dsmon_research.tracks import PAST, START, ColumnJudge, Log, Part, TableJudge, Twin, big_world, cells, column_p, log_faults, log_history, measure_twins, merged, of_method, recall_at_precision, run_track
 
 FAST = ["max_z", "topk_z"]
 
