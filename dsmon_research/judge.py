@@ -144,7 +144,7 @@ def walk_ensemble(
     for t in np.flatnonzero(np.isfinite(S).all(1)):
         beside = np.flatnonzero(truth.at == t)
         now = np.vstack([P[beside], S[t]])
-        if len(past) >= 5: out.probe_score[beside], out.score[t], p = _combined(S[recent(past)], now, how)
+        if len(past) >= 5: out.probe_score[beside], out.score[t], p = _combined(S[recent(past)], now, how, min(least, len(recent(past))))
         alarm = len(past) >= least and p[-1] <= alpha
         if len(past) >= least: out.probe_p[beside], out.p[t] = p[:-1], p[-1]
         if not (alarm and truth.bad[t]): waiting.append(t)
@@ -153,9 +153,9 @@ def walk_ensemble(
     out.fit_s, out.score_s = sum(m.fit_s for m in members), sum(m.score_s for m in members)+time.perf_counter()-start
     return out
 
-def _combined(past, now, how): # past (n, members), now (k, members) -> combined scores of all but the last of `now`, of the last, p-values of `now`
+def _combined(past, now, how, least): # past (n, members), now (k, members) -> combined scores of all but the last of `now`, of the last, p-values of `now`
     rare = lambda x: combine(np.column_stack([smooth_p(past[:, m], x[:, m]) for m in range(past.shape[1])]), how)
     then, score = rare(past), rare(now)
-    return score[:-1], score[-1], p_values(then, score, 2)
+    return score[:-1], score[-1], p_values(then, score, least)
 
 def _strongest(X, w): return np.abs(X[:, len(TABLE_METRICS):]).reshape(len(X), len(w.columns), len(ALL_METRICS)).max(2) if w.columns else None
