@@ -5,14 +5,15 @@
 # %% auto #0
 __all__ = ['COLUMN_METRICS', 'TABLE_METRICS', 'Metric', 'Encoded', 'encode', 'numbers', 'quantiles', 'number_metrics', 'trigrams',
            'text_metrics', 'ColumnProfile', 'text_times', 'measure', 'profile_column', 'cell_hash', 'row_hashes',
-           'diff_rows', 'Profile', 'schema_changes', 'shared_rows', 'changed_shares', 'profile_small', 'scanned_column',
-           'profile_large', 'changes', 'profile_table', 'bars', 'profile_rows']
+           'diff_rows', 'Profile', 'schema_changes', 'partners', 'offset', 'changed_shares', 'with_change',
+           'profile_small', 'scanned_column', 'profile_large', 'changes', 'profile_table', 'bars', 'profile_rows']
 
 # %% ../nbs/02_profile.ipynb #71ba2219
 import html, json
 from collections import Counter
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -327,6 +328,13 @@ class Profile:
     "One update, measured: `table` metrics, `columns` in published order, row and key hashes for the next difference (None in large tables)."
     table:dict; columns:list[ColumnProfile]; rows:np.ndarray|None; keys:np.ndarray|None=None; name:str=""
 
+    @cached_property
+    def first(self): # distinct key hashes, sorted, and the first row of each
+        return np.unique(self.keys, return_index=True)
+    @cached_property
+    def hashes(self): # column -> hash of each row's value, of the first column of a name
+        return {c.name: c.row_hash for c in reversed(self.columns)}
+
     def to_dict(self):
         "Plain numbers and names, ready for JSON."
         often = lambda c: [dict(value=v, rows=int(k)) for v, k in zip(c.heavy[0][:10], c.heavy[1][:10])]
@@ -352,26 +360,35 @@ def schema_changes(columns, before):
     now, was = ({(c.name, c.type) for c in p} for p in (columns, before))
     return len({a for a, _ in now ^ was})
 
-def shared_rows(
-    rows:np.ndarray, was:np.ndarray, # row hashes of this update and of the one before
-    keys:np.ndarray|None=None, before:np.ndarray|None=None, # key hashes
-)->tuple[np.ndarray, np.ndarray]: # numbers of the rows that both have: here, and there
-    "By key where there is one, else by position, from the top or from the bottom, whichever finds more rows unchanged."
-    if keys is not None and before is not None:
-        _, i, j = np.intersect1d(keys, before, return_indices=True)
-        return i, j
-    n = min(len(rows), len(was))
-    top, bottom = (rows[:n] == was[:n]).sum(), (rows[len(rows)-n:] == was[len(was)-n:]).sum()
-    at = np.arange(n)
-    return (at, at) if top >= bottom else (at+len(rows)-n, at+len(was)-n)
+def partners(
+    rows:np.ndarray, keys:np.ndarray|None, # hashes (n,); None where the dataset has no key
+    previous,                              # Profile of the update before, with row hashes
+)->np.ndarray:                             # (n,) number of the earlier row that each row is compared with, -1 = none
+    "By key where there is one; else by position, from the top or from the bottom, whichever finds more rows unchanged."
+    if keys is not None and previous.keys is not None:
+        known, first = previous.first
+        at = np.minimum(known.searchsorted(keys), max(len(known)-1, 0))
+        return np.where(known[at] == keys, first[at], -1) if len(known) else np.full(len(keys), -1)
+    at = np.arange(len(rows))+offset(rows, previous.rows)
+    return np.where((at >= 0) & (at < len(previous.rows)), at, -1)
 
-def changed_shares(columns, rows, keys, previous):
-    "Per column: the share of the rows that both updates have whose value is another; NaN where nothing is shared."
-    if previous is None or previous.rows is None or not len(previous.rows) or not len(rows): return [np.nan]*len(columns)
-    i, j = shared_rows(rows, previous.rows, keys, previous.keys)
-    was = {}
-    for c in previous.columns: was.setdefault(c.name, c.row_hash)
-    return [float((c.row_hash[i] != was[c.name][j]).mean()) if len(i) and was.get(c.name) is not None else np.nan for c in columns]
+def offset(rows, was): # 0, or what brings both updates' last rows together
+    n, m = min(len(rows), len(was)), len(was)-len(rows)
+    return m if m and (rows[len(rows)-n:] == was[len(was)-n:]).sum() > (rows[:n] == was[:n]).sum() else 0
+
+def changed_shares(
+    names:list[str], hashes:list[np.ndarray], # of the columns, and of their values row by row
+    partner:np.ndarray, previous,             # of `partners`; Profile of the update before
+)->list[float|None]:                          # per column; None where nothing can be compared
+    "The share of the rows that both updates have whose value is another."
+    was, ok = previous.hashes, partner >= 0
+    n, j = np.count_nonzero(ok), partner[ok]
+    return [float(np.count_nonzero(h[ok] != was[name][j])/n) if n and was.get(name) is not None else None for name, h in zip(names, hashes)]
+
+def with_change(c:ColumnProfile, share:float|None)->ColumnProfile:
+    "The column with this `changed_share`; the same object where it has it already."
+    if c.metrics.get("changed_share") == share: return c
+    return replace(c, metrics={k: v for k, v in c.metrics.items() if k != "changed_share"} | ({} if share is None else dict(changed_share=share)))
 
 def _finish(columns, rows, key, previous, name, more=()): # table metrics from finished columns
     n = len(rows)
@@ -384,9 +401,9 @@ def _finish(columns, rows, key, previous, name, more=()): # table metrics from f
     if previous is not None:
         if previous.rows is not None: table |= diff_rows(rows, previous.rows, keys, previous.keys)
         table["schema_changes"] = schema_changes(columns, previous.columns)
-        for c, v in zip(columns, changed_shares(columns, rows, keys, previous)):
-            if v == v: c.metrics["changed_share"] = v
-    return Profile({k: float(v) for k, v in table.items()}, columns, rows, keys, name)
+    shares = [None]*len(columns)
+    if previous is not None and previous.rows is not None: shares = changed_shares([c.name for c in columns], [c.row_hash for c in columns], partners(rows, keys, previous), previous)
+    return Profile({k: float(v) for k, v in table.items()}, [with_change(c, v) for c, v in zip(columns, shares)], rows, keys, name)
 
 def profile_small(
     table:pa.Table, key:list[str]|None=None, previous=None, name:str="", max_values:int=4096,

@@ -7,7 +7,7 @@ __all__ = ['Grams', 'Text', 'Column', 'prepare_column', 'join', 'Flat', 'flatten
            'reprofile']
 
 # %% ../nbs/02c_reprofile.ipynb #1bc5022f
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
 import numpy as np
@@ -15,10 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .faults import Injected
-from .profile import (COLUMN_METRICS, ColumnProfile, Encoded, Profile, _bad_lines, _classes, _finish, _points, _times, encode, numbers,
-                                    profile_column, row_hashes, schema_changes)
+from .profile import (COLUMN_METRICS, ColumnProfile, Encoded, Profile, _bad_lines, _classes, _finish, _points, _times, changed_shares, encode, numbers,
+                                    offset, partners, profile_column, row_hashes, schema_changes, with_change)
 from .read import as_arrow
-from .sketch import NULL, Sketch, as_numpy, from_numpy, mix, text_hashes, value_hashes
+from .sketch import NULL, PERCENTS, Sketch, as_numpy, from_numpy, gram_hashes, mix, ranks, text_hashes, value_hashes
 
 # %% ../nbs/02c_reprofile.ipynb #fea9aeb4
 def _rank(
@@ -38,6 +38,11 @@ class Grams:
     @cached_property
     def pairs(self): # the numbers of each 3-gram's first and second 2-gram
         return self.two.searchsorted(self.three >> _bits), self.two.searchsorted(self.three & _low)
+
+    @cached_property
+    def hashes(self): return gram_hashes(self.three)
+    @cached_property
+    def order(self): return self.hashes.argsort()
 
 _bits, _low = np.uint64(21), np.uint64(2**42-1)
 
@@ -191,6 +196,7 @@ class Flat:
     cols:np.ndarray; owner:np.ndarray; whole:np.ndarray; zero:np.ndarray; above:np.ndarray; slot:np.ndarray|None; wild:np.ndarray; wild_col:np.ndarray
     kv:np.ndarray; kn:np.ndarray; ks:np.ndarray                               # characters: value, number, text column and class
     i2:np.ndarray; own2:np.ndarray; i3:np.ndarray; own3:np.ndarray; first:np.ndarray; second:np.ndarray; gram_col:np.ndarray; n2:int
+    gram_hash:np.ndarray; gram_order:np.ndarray                               # trigrams by column, then hash
 
     @cached_property
     def sorted(self): return self.hashes[self.order]
@@ -230,10 +236,10 @@ def flatten(
         _cat([t.value+s for t, s in texts]), _cat([t.chars for t, _ in texts]), _cat([t.kind+7*i for i, (t, _) in enumerate(texts)]),
         _cat([q.i2+o for (q, _), o in zip(g, off2)]), _cat([q.own2+s for q, s in g]), _cat([q.i3+o for (q, _), o in zip(g, off3)]), _cat([q.own3+s for q, s in g]),
         _cat([q.pairs[0]+o for (q, _), o in zip(g, off2)]), _cat([q.pairs[1]+o for (q, _), o in zip(g, off2)]),
-        _cat([np.full(len(q.three), i) for i, (q, _) in enumerate(g)]), int(off2[-1]))
+        _cat([np.full(len(q.three), i) for i, (q, _) in enumerate(g)]), int(off2[-1]),
+        _cat([q.hashes[q.order] for q, _ in g], np.uint64), _cat([q.order+o for (q, _), o in zip(g, off3)]))
 
 # %% ../nbs/02c_reprofile.ipynb #36822592
-_quantiles = np.array([.05, .25, .5, .75, .95])[:, None, None]
 _names = list(COLUMN_METRICS)
 _num, _len, _old = _names.index("nonfinite_share"), _names.index("len_min"), _names.index("oldest")
 _place = {k: i for i, k in enumerate(_names)}
@@ -259,7 +265,8 @@ def _moments(f, g, n): # mean and standard deviation per number segment
 def _weigh_ordered(f, c, m): # numbers, times and lengths: m (metrics, variants, columns) is filled in; -> numbers and times (variants, columns)
     v, size, numeric, timed = len(c), len(f.x), np.zeros((2, *m.shape[1:]), np.int64), np.zeros(m.shape[1:], np.int64)
     if len(f.wild): numeric[1] = _sums(f.wild_col, m.shape[2], c.take(f.wild, 1))
-    if not size: return numeric[1], timed
+    grids = np.full((*m.shape[1:], len(PERCENTS)), np.nan)
+    if not size: return numeric[1], timed, grids
     g, (k, t, _), num, step = c.take(f.xi, 1), f.seg, f.cols[:f.seg[0]], size*np.arange(v)[:, None]
     below = np.concatenate([_zeroth, g.ravel().cumsum()])
     base, up = below[f.a+step], below[1:]
@@ -273,17 +280,18 @@ def _weigh_ordered(f, c, m): # numbers, times and lengths: m (metrics, variants,
         out[0], out[1], out[2] = (below[f.above+step]-z)/nk, (z-base)/nk, np.add.reduceat(gk*f.whole, f.a[:k], 1)/nk
         out[3:5] = ends[:, :, :k]
         out[5], out[6] = _moments(f, gk, nk)
-        out[7:] = f.x[up.searchsorted(base+np.ceil(_quantiles*nk).astype(np.int64)) % size]
-        out[:, nk == 0] = np.nan
-        m[_num+1:_num+13, :, num] = out
+        grid = f.x[up.searchsorted(base+ranks(nk.ravel()).reshape(101, v, k)) % size]
+        out[7:] = grid[[5, 25, 50, 75, 95]]
+        out[:, nk == 0], grid[:, nk == 0] = np.nan, np.nan
+        m[_num+1:_num+13, :, num], grids[:, num] = out, grid.transpose(1, 2, 0)
     m[_old:_old+2, :, f.cols[k:k+t]] = ends[:, :, k:k+t]
     m[_len:_len+3:2, :, f.cols[k+t:]] = ends[:, :, k+t:]
     total = numeric.sum(0)
     m[_num] = 1-numeric[0]/total
-    return total, timed
+    return total, timed, grids
 
 # %% ../nbs/02c_reprofile.ipynb #d1850e86
-def _weigh_text(f, c, m, n, filled): # lengths, characters, peculiarity
+def _weigh_text(f, c, m, n, filled): # lengths, characters, peculiarity; -> sketches of trigrams [variant][column], None where there is no text
     cols = f.cols[f.seg[0]+f.seg[1]:]; t = len(cols)
     w = _sums(f.ks, 7*t, f.kn*c.take(f.kv, 1)).reshape(-1, t, 7).transpose(2, 0, 1)
     chars = w[:6].sum(0); share = w[:6]/chars
@@ -295,6 +303,15 @@ def _weigh_text(f, c, m, n, filled): # lengths, characters, peculiarity
     share[0] += share[1]
     m[_len+3:_len+9, :, cols] = share
     m[_len+9, :, cols] = (_sums(f.gram_col, t, index*n3)/_sums(f.gram_col, t, n3)).T
+    held = n3.astype(np.int64).take(f.gram_order, 1)
+    ends = np.searchsorted(f.gram_col, np.arange(t+1)) # columns' grams stand one after the other, each column's by hash
+    out = [[None]*filled.shape[1] for _ in c]
+    for v, j in zip(*(filled[:, cols] > 0).nonzero()): out[v][cols[j]] = _grams_of(f.gram_hash[ends[j]:ends[j+1]], held[v, ends[j]:ends[j+1]])
+    return out
+
+def _grams_of(hashes, counts):
+    some = counts > 0
+    return Sketch(0, hashes[some], c := counts[some], int(c.sum())).fit(1024)
 
 # %% ../nbs/02c_reprofile.ipynb #6b5c32a6
 def weigh(
@@ -302,8 +319,8 @@ def weigh(
     counts:np.ndarray, # rows per value, int (n_variants, n_values+n_columns): per column its values, then its nulls; used up
     n:np.ndarray,      # rows (n_variants,), or of each column (n_variants, n_columns)
     max_values:int=4096,
-)->list[tuple[dict, Sketch]]: # per variant and column
-    "Metrics and sketches of all columns from their counts alone."
+)->list[tuple[dict, Sketch, np.ndarray|None, Sketch|None]]: # per variant and column: metrics, value sketch, quantile grid, sketch of trigrams
+    "All that is known of columns from their counts alone."
     nulls, k, n = counts.take(f.null, 1), len(f.null), np.reshape(n, (len(counts), -1))
     counts[:, f.null] = 0
     filled, rows, m, p = n-nulls, np.maximum(n, 1), np.full((len(_names), len(counts), k), np.nan), counts.take(f.order, 1)
@@ -311,11 +328,13 @@ def weigh(
     hashes, held = np.concatenate([f.sorted[k] for k in some]), p[some]
     distinct, top = np.add.reduceat(counts > 0, f.start, 1, np.int64), np.maximum.reduceat(counts, f.start, 1)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        numeric, timed = _weigh_ordered(f, counts, m)
+        numeric, timed, grids = _weigh_ordered(f, counts, m)
         m[0], m[2] = 1-filled/rows, distinct
         m[3:7] = distinct/filled, np.where(filled > 0, top/rows, np.nan), numeric/filled, timed/filled
-        if f.seg[2]: _weigh_text(f, counts, m, rows, filled)
-    return list(zip(_named(m.reshape(len(m), -1)), _sketches(hashes, held, distinct.ravel().tolist(), filled.ravel().tolist(), max_values)))
+        grams = _weigh_text(f, counts, m, rows, filled) if f.seg[2] else [[None]*k]*len(counts)
+    some = (numeric > 0).ravel().tolist()
+    return list(zip(_named(m.reshape(len(m), -1)), _sketches(hashes, held, distinct.ravel().tolist(), filled.ravel().tolist(), max_values),
+                    [g if ok else None for g, ok in zip(grids.reshape(-1, len(PERCENTS)), some)], [g for row in grams for g in row]))
 
 # %% ../nbs/02c_reprofile.ipynb #8a85d161
 def _named(m): # one dictionary per column, without what is not finite
@@ -366,6 +385,9 @@ class Before:
         if previous.rows is None: return
         self.rows, self.n = _tally(previous.rows), len(previous.rows)
         self.seen, self.same = _seen(self.rows[0]), _match(p.row_values, *self.rows)
+        self.keyed = p.keys is not None and previous.keys is not None
+        self.partner, self.offset = partners(p.rows, p.keys, previous), None if self.keyed else offset(p.rows, previous.rows)
+        self.shares = changed_shares(p.names, p.hashes, self.partner, previous)
         if p.keys is None or previous.keys is None: return
         self.keys = _tally(previous.keys)
         self.was = _match(p.key_values, *self.keys)
@@ -421,7 +443,7 @@ class Prepared:
 def _columns_of(p, counts, hashes): # ColumnProfile of every column, per variant, from the counts (n_variants, n_values) and row hashes of each
     if not p.names: return [[] for _ in counts]
     got = iter(weigh(p.flat, counts, [h.shape[1] for h in hashes], p.max_values))
-    return [[ColumnProfile(n, t, *next(got), row) for n, t, row in zip(p.names, p.types, h)] for h in hashes]
+    return [[ColumnProfile(n, t, m, s, row, grid, grams=grams) for n, t, row, (m, s, grid, grams) in zip(p.names, p.types, h, got)] for h in hashes]
 
 def _before(p, previous): # what is known of the update before, looked up by identity
     if previous is None: return None
@@ -439,6 +461,19 @@ def _facts(p, n, k, distinct, broken, b, same, known, kept, schema): # table met
     return {a: float(v) for a, v in t.items()}
 
 # %% ../nbs/02c_reprofile.ipynb #65c3e4be
+def _compared(p, columns, b, rows, keys, partner=None): # the columns with the share of their rows that changed since the update before
+    if not b or not b.rows: return columns
+    if partner is None: partner = b.partner if (keys is None if b.keyed else offset(rows, b.profile.rows) == b.offset) else partners(rows, keys, b.profile)
+    known = dict(zip(map(id, p.profile.columns), b.shares)) if partner is b.partner else {}
+    new = [c for c in columns if id(c) not in known]
+    known |= zip(map(id, new), changed_shares([c.name for c in new], [c.row_hash for c in new], partner, b.profile))
+    return [_said(c, known[id(c)]) for c in columns]
+
+def _said(c, share): # a column that is still to be settled keeps its place
+    if c.metrics is not None: return with_change(c, share)
+    c.metrics = {} if share is None else dict(changed_share=share)
+    return c
+
 def _by_rows(p, jobs):
     "Profiles of rows of the clean update; `jobs`: for each (the rows' numbers in their new order, update before)."
     if not jobs: return []
@@ -464,7 +499,12 @@ def _taken(p, columns, index, previous): # rows by their numbers, so that nothin
         if b and b.keys: known, kept = kc[b.was > 0].sum(), b.was[kc > 0].sum()
     same, schema = np.minimum(rc, b.same).sum() if b and b.rows else None, b and b.schema_changes
     table = _facts(p, len(index), len(columns), np.count_nonzero(rc), broken, b, same, known, kept, schema)
-    return Profile(table, columns, p.rows[index], p.keys[index] if p.key else None, p.name)
+    rows, keys = p.rows[index], p.keys[index] if p.key else None
+    if b and b.rows:
+        partner = b.partner[index] if b.keyed else partners(rows, None, b.profile)
+        for c, v in zip(columns, changed_shares(p.names, [c.row_hash for c in columns], partner, b.profile)):
+            if v is not None: c.metrics["changed_share"] = v
+    return Profile(table, columns, rows, keys, p.name)
 
 # %% ../nbs/02c_reprofile.ipynb #5d83f3fa
 def settle(
@@ -475,14 +515,18 @@ def settle(
     columns = [base if v is None else join(base, prepare_column(v, h)) if base else prepare_column(v, h) for _, base, v, h, *_ in later]
     plain = [(col, *x) for col, x in zip(columns, later) if not col.odd]
     for col, (c, *_, values) in zip(columns, later):
-        if col.odd: got = profile_column(c.name, values, max_values); c.metrics, c.sketch = got.metrics, got.sketch
+        if col.odd: got = profile_column(c.name, values, max_values); _fill(c, got.metrics, got.sketch, got.grid, got.grams)
     if plain:
         counts = np.concatenate([k for *_, v, n, _ in plain for k in (v, [n-v.sum()])])
         got = weigh(flatten([col for col, *_ in plain]), counts[None], [[n for *_, n, _ in plain]], max_values)
-        for (_, c, *_), (metrics, sketch) in zip(plain, got): c.metrics, c.sketch = metrics, sketch
+        for (_, c, *_), known in zip(plain, got): _fill(c, *known)
     later.clear()
 
 # %% ../nbs/02c_reprofile.ipynb #5d83f3fb
+def _fill(c, metrics, *known): # what is known of a column, told to those that repeat it, too
+    c.metrics, (c.sketch, c.grid, c.grams) = metrics | (c.metrics or {}), known
+    for d in vars(c).pop("repeated", ()): _fill(d, metrics, *known)
+
 def _by_cells(p, jobs, later):
     "Profiles of tables with some cells changed, their columns still to be settled; `jobs`: for each ({column number: (rows, new cells)}, table, update before)."
     coded = [_coded(p, i, *cell, table) for changes, table, _ in jobs for i, cell in changes.items()]
@@ -521,6 +565,7 @@ def _changed(p, columns, rows, at, keys, empty, previous): # only rows `at` are 
         if b and b.keys: was = _match(ku, *b.keys); known, kept = kc[was > 0].sum(), was.sum()
     elif b and b.keys: known, kept = b.known, b.kept
     schema = b and (b.schema_changes if [x.type for x in columns] == p.types else schema_changes(columns, b.profile.columns))
+    columns = _compared(p, columns, b, rows, keys)
     return Profile(_facts(p, p.n, len(columns), distinct, broken, b, same, known, kept, schema), columns, rows, p.keys if keys is None else keys, p.name)
 
 # %% ../nbs/02c_reprofile.ipynb #64c974bb
@@ -570,13 +615,24 @@ def _without(p, i, previous):
     if again or i in p.key_at: return _finish(columns, rows, p.key if set(p.key or ()) <= set(names) else None, previous, p.name, _bad_lines(p.table))
     return _changed(p, columns, rows, slice(None), None, None, previous)
 
+def _again(c, share): # the column as it was; where that is still to be settled, it will be told
+    if c.sketch is not None: return with_change(c, share)
+    d = replace(c, metrics={} if share is None else dict(changed_share=share))
+    vars(c).setdefault("repeated", []).append(d)
+    return d
+
 def _repeated(p, previous):
     "Profile of the update before, published again."
     table = {a: v for a, v in previous.table.items() if a in ("rows", "columns", "duplicate_share", "bad_line_share", "key_violation_share")}
     if previous.rows is not None:
         n, k = len(previous.rows), previous.keys is not None
         table |= dict(same_share=n/max(n, 1)) | (dict(created_share=1-n/max(n, 1), updated_share=0., deleted_share=1-n/max(n, 1)) if k else {})
-    return Profile(table | dict(schema_changes=0.), previous.columns, previous.rows, previous.keys, p.name)
+    columns = previous.columns
+    if previous.rows is not None:
+        partner = partners(previous.rows, previous.keys, previous)
+        shares = changed_shares([c.name for c in columns], [c.row_hash for c in columns], partner, previous)
+        columns = [_again(c, v) for c, v in zip(columns, shares)]
+    return Profile(table | dict(schema_changes=0.), columns, previous.rows, previous.keys, p.name)
 
 # %% ../nbs/02c_reprofile.ipynb #20021d2e
 def reprofile(

@@ -169,10 +169,10 @@ def novelty(
 PERCENTS = np.linspace(0, 1, 101)
 
 def ranks(
-    n:int,       # rows
-)->np.ndarray:   # (101,)
+    n:int|np.ndarray, # rows, or rows of each of k columns
+)->np.ndarray:        # (101,) or (101, k)
     "The first, and so many rows that 1, …, 100 percent are among them; whole numbers, so that 7 % of 100 is 7."
-    return np.maximum((np.arange(101)*n+99)//100, 1)
+    return np.maximum((np.multiply.outer(np.arange(101), n)+99)//100, 1)
 
 def quantile_grid(
     x:np.ndarray, # finite values, sorted (n_values,)

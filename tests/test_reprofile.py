@@ -29,7 +29,7 @@ TYPES = {
 
 
 def same(a, b):
-    "Nothing differs: metrics, types, sketches, row and key hashes, table metrics."
+    "Nothing differs: metrics, types, sketches, quantile grids, trigrams, row and key hashes, table metrics."
     assert a.table == b.table and a.name == b.name
     assert np.array_equal(a.rows, b.rows) and (a.keys is None) == (b.keys is None) and (a.keys is None or np.array_equal(a.keys, b.keys))
     assert [(c.name, c.type) for c in a.columns] == [(c.name, c.type) for c in b.columns]
@@ -37,6 +37,9 @@ def same(a, b):
         assert c.metrics == d.metrics, c.name
         assert (c.sketch.level, c.sketch.total) == (d.sketch.level, d.sketch.total) and np.array_equal(c.row_hash, d.row_hash), c.name
         assert np.array_equal(c.sketch.hashes, d.sketch.hashes) and np.array_equal(c.sketch.counts, d.sketch.counts), c.name
+        assert (c.grid is None) == (d.grid is None) and (c.grid is None or np.array_equal(c.grid, d.grid, equal_nan=True)), c.name
+        assert (c.grams is None) == (d.grams is None), c.name
+        if c.grams is not None: assert all(np.array_equal(getattr(c.grams, k), getattr(d.grams, k)) for k in ("level", "hashes", "counts", "total")), c.name
 
 
 def scratch(table, key, previous, name="", max_values=4096):
