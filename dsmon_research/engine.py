@@ -7,9 +7,9 @@ Scans a table of any size in DuckDB: all values of columns that repeat, exact su
 # %% auto #0
 __all__ = ['NUMBER', 'TIME', 'kind_of_type', 'quoted', 'engine', 'Table', 'ahead', 'Plan', 'expected_distinct', 'sample_size',
            'level_for', 'Scanned', 'group_sql', 'whole_column', 'facts_sql', 'hash_sql', 'below', 'sample_sql',
-           'pass_sql', 'number_facts', 'text_facts', 'hashed_sketch', 'sketch_sql', 'grouped_sketch', 'spelt_in',
-           'spelt_sql', 'spelt_facts', 'duplicates', 'key_violations', 'passed_column', 'Tally', 'Hashes',
-           'length_facts', 'spelt_numbers', 'sum_facts', 'time_facts', 'together', 'TextPlan', 'text_plan',
+           'pass_sql', 'number_facts', 'text_facts', 'hashed_sketch', 'sketch_sql', 'grouped_sketch', 'text_times',
+           'spelt_in', 'spelt_sql', 'spelt_facts', 'duplicates', 'key_violations', 'passed_column', 'Tally', 'Hashes',
+           'length_facts', 'spelt_numbers', 'sum_facts', 'spelt_times', 'together', 'TextPlan', 'text_plan',
            'measure_piece', 'TextColumns', 'scan_text', 'scan']
 
 # %% ../nbs/01c_engine.ipynb #a076382c
@@ -99,8 +99,6 @@ class Table:
         "The answer to a question; may be called from several threads."
         cursor = self.con.cursor()
         if self.arrow is not None: cursor.register("arrow_table", self.arrow)
-        if self.text: cursor.register("text_records", pa.RecordBatchReader.from_batches(pa.schema([(c, pa.string()) for c in self.text.columns]), iter(Records(self.text))))
-        if self.text: cursor.register("text_records", pa.RecordBatchReader.from_batches(pa.schema([(c, pa.string()) for c in self.text.columns]), iter(Records(self.text))))
         if self.text: cursor.register("text_records", pa.RecordBatchReader.from_batches(pa.schema([(c, pa.string()) for c in self.text.columns]), iter(Records(self.text))))
         return cursor.sql(sql).to_arrow_table()
 
@@ -298,6 +296,21 @@ def grouped_sketch(answer:pa.Table, level:int, filled:int)->Sketch:
 # %% ../nbs/01c_engine.ipynb #3445e166
 NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?\s*$"
 TIME = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?\s?(Z|UTC|[+-]\d{2}:?\d{2})?)?$"
+_PARTS = r"^(?P<y>\d{4})-(?P<m>\d{2})-(?P<d>\d{2})(?:[T ](?P<h>\d{2}):(?P<i>\d{2})(?::(?P<s>\d{2})(?:\.\d+)?)?\s?(?P<z>Z|UTC|[+-]\d{2}:?\d{2})?)?$"
+
+def text_times(
+    texts:pa.Array, # that match `TIME`
+)->tuple[np.ndarray, np.ndarray]: # seconds since 1970 in UTC (n_times,); (n_texts,) bool: is it a real moment?
+    "The moments that ISO texts name."
+    parts = dict(zip("ymdhisz", pc.extract_regex(texts, _PARTS).flatten()))
+    y, m, d, h, i, s = (as_numpy(pc.utf8_lpad(parts[k], width=2, padding="0").cast(pa.int64())) for k in "ymdhis")
+    zone = parts["z"].dictionary_encode()
+    east = [(int(z[1:3])*3600+int(z[-2:])*60)*(-1 if z[0] == "-" else 1) if z[:1] in ("+", "-") else 0 for z in zone.dictionary.to_pylist()]
+    month = (y-1970)*12+m-1
+    first, after = (k.astype("M8[M]").astype("M8[D]").astype(np.int64) for k in (month, month+1))
+    real = (m >= 1) & (m <= 12) & (d >= 1) & (d <= after-first) & (h < 24) & (i < 60) & (s < 60)
+    return ((first+d-1)*86400+h*3600+i*60+s-np.array(east, np.int64)[as_numpy(zone.indices)])[real], real
+
 
 def spelt_in(
     values:pa.Array, # texts
@@ -402,19 +415,21 @@ def passed_column(
 
 # %% ../nbs/01c_engine.ipynb #5564e1c1
 class Tally:
-    "Value counts of a column, added up."
-    def __init__(self): self.held, self.new, self.size, self.distinct = [], [], 0, 0
+    "Value counts of a column, added up: of values with their counts, or of rows."
+    def __init__(self, patience:int=250_000): self.patience, self.new, self.size, self.distinct, self.counts = patience, [], 0, [], np.empty(0, np.int64)
     def add(self, values:pa.Array, counts:np.ndarray|None=None): # None: each once
-        self.new.append((values, np.ones(len(values), np.int64) if counts is None else counts)); self.size += len(values)
-        if self.size > 300_000+2*self.distinct: self.all()
+        self.new.append((values, counts)); self.size += len(values)
+        if self.size > self.patience+2*len(self.distinct): self.all()
 
     def all(self)->tuple[pa.Array, np.ndarray]:
         "Different values, null among them, and their counts."
-        values, counts = zip(*self.held, *self.new)
-        d = pa.concat_arrays(values).dictionary_encode("encode")
-        self.held, self.new, self.size = [(d.dictionary, np.bincount(as_numpy(d.indices), np.concatenate(counts)).astype(np.int64))], [], 0
-        self.distinct = len(d.dictionary)
-        return self.held[0]
+        if not self.new: return self.distinct, self.counts
+        k, (values, counts) = len(self.counts), zip(*self.new)
+        d = pa.chunked_array([self.distinct] * (k > 0)+list(values)).dictionary_encode("encode").chunks
+        n = sum(np.bincount(as_numpy(c.indices), w, len(d[-1].dictionary)) for c, w in zip(d[k > 0:], counts)).astype(np.int64)
+        n[:k] += self.counts # whose values came first
+        self.distinct, self.counts, self.new, self.size = d[-1].dictionary, n, [], 0
+        return self.distinct, self.counts
 
 class Hashes:
     "The different hashes below a threshold that falls as they grow too many, with counts: a `Sketch` of at most so many."
@@ -437,21 +452,24 @@ def _bytes(texts): # where each begins, its length in bytes, and the bytes of al
     return ends[:-1]-ends[0], np.diff(ends), np.frombuffer(texts.buffers()[2] or b"", np.uint8)[ends[0]:ends[-1]]
 
 def length_facts(
-    texts:pa.Array, # not empty, no nulls
+    texts:pa.Array, # as Arrow's reader gives them: nothing stands at a null
+    filled:np.ndarray|slice=slice(None), # which are not null, at least one
 )->dict:
     "Shortest, longest and total length in characters, and how many are blank."
     start, n, raw = _bytes(texts)
     chars = n if not len(raw) or raw.max() < 128 else as_numpy(pc.utf8_length(texts))
-    maybe = n == 0
-    if len(raw) and raw.min() <= 32: maybe |= raw[np.minimum(start, len(raw)-1)] <= 32
+    chars, maybe = chars[filled], n == 0
+    if texts.null_count: maybe &= filled
+    if len(raw) and raw.min() <= 32: maybe |= (n > 0) & (raw[np.minimum(start, len(raw)-1)] <= 32)
     blank = int((as_numpy(pc.utf8_length(pc.ascii_trim_whitespace(texts.take(from_numpy(np.flatnonzero(maybe)))))) == 0).sum()) if maybe.any() else 0
-    return dict(filled=len(texts), low=int(chars.min()), high=int(chars.max()), s=int(chars.sum(dtype=np.int64)), blank=blank)
+    return dict(filled=len(chars), low=int(chars.min()), high=int(chars.max()), s=int(chars.sum(dtype=np.int64)), blank=blank)
 
-def spelt_numbers(texts:pa.Array)->np.ndarray:
+def spelt_numbers(texts:pa.Array, filled:np.ndarray|slice=slice(None))->np.ndarray:
     "The numbers among texts; the pattern is asked where not all are finite numbers."
-    try: x = as_numpy(texts.cast(pa.float64()))
+    try: x = as_numpy(texts.cast(pa.float64()))[filled]
     except pa.ArrowInvalid: x = np.array([np.nan])
-    return x if np.isfinite(x).all() else as_numpy(pc.utf8_trim_whitespace(texts.filter(pc.match_substring_regex(texts, NUMBER))).cast(pa.float64()))
+    if np.isfinite(x).all(): return x
+    return as_numpy(pc.utf8_trim_whitespace(texts.filter(pc.match_substring_regex(texts, NUMBER).fill_null(False))).cast(pa.float64()))
 
 def sum_facts(
     x:np.ndarray, # numbers
@@ -463,15 +481,12 @@ def sum_facts(
     with np.errstate(over="ignore"): q = float(np.square(f-centre).sum())
     return dict(filled=len(x), low=float(f.min()), high=float(f.max()), s=float(f.sum()), q=q, finite=len(f), zero=int((f == 0).sum()), negative=int((f < 0).sum()), whole=int((f == np.trunc(f)).sum()))
 
-def time_facts(
-    texts:pa.Array,
-    ask, # SQL, table -> answer
-)->dict:
-    "How many are times, the first and the last (microseconds since 1970, UTC)."
-    try: x = as_numpy(texts.cast(pa.timestamp("us")))
-    except pa.ArrowInvalid: # zones, or something else
-        return ask("select count(t) n, min(t) low, max(t) high from (select epoch_us(case when x like '____-__-__%' then try_cast(x as TIMESTAMP) end) t from piece)", pa.table({"x": texts})).to_pylist()[0]
-    return dict(n=len(x), low=int(x.min()), high=int(x.max()))
+def spelt_times(texts:pa.Array, filled:np.ndarray|slice=slice(None))->np.ndarray:
+    "The times among texts, in seconds since 1970 in UTC; the pattern is asked where not all are times without a zone, or all with one."
+    for zone in (None, "UTC"):
+        try: return np.floor_divide(as_numpy(texts.cast(pa.timestamp("us", zone)))[filled], 10**6)
+        except pa.ArrowInvalid: continue
+    return text_times(texts.filter(pc.match_substring_regex(texts, TIME).fill_null(False)))[0]
 
 def together(parts:list[dict])->dict:
     "The facts of all pieces, from those of each."
@@ -483,7 +498,7 @@ def together(parts:list[dict])->dict:
 @dataclass
 class TextPlan:
     "What is asked of a text file: columns that repeat, those of them that do so within a piece, what the others spell, the columns that draw a row, and the share of rows that is drawn."
-    few:list; small:set; many:dict; identity:list; share:float; most:int
+    few:list; small:set; many:dict; identity:list; share:float; most:int; low:int
 
 def text_plan(
     source:Text, plan:Plan,
@@ -493,7 +508,7 @@ def text_plan(
     plain = {i: _plain(c).drop_null() for i, c in enumerate(source.head.columns)}
     expected = {i: expected_distinct(max(len(v), 1), len(v.unique()), source.rows) for i, v in plain.items()}
     few = [i for i in plain if expected[i] <= plan.low and i not in more]
-    return TextPlan(few, {i for i in few if expected[i] < 2_000}, {i: spelt_in(plain[i]) for i in plain if i not in set(few)}, sorted(plain, key=expected.get, reverse=True)[:2], sample_size(plan.lines, source.rows)/max(source.rows, 1), 2*plan.kept)
+    return TextPlan(few, {i for i in few if expected[i] < 2_000}, {i: spelt_in(plain[i]) for i in plain if i not in set(few)}, sorted(plain, key=expected.get, reverse=True)[:2], sample_size(plan.lines, source.rows)/max(source.rows, 1), 2*plan.kept, plan.low)
 
 def _row_hash(columns): # one hash per row from those of some of its cells, the order told apart
     h = columns[0]
@@ -501,15 +516,20 @@ def _row_hash(columns): # one hash per row from those of some of its cells, the 
     return mix(h)
 
 def _cell_hashes(a): # of every row
-    h = text_hashes(a.drop_null())
-    if not a.null_count: return h
-    out = np.full(len(a), NULL)
-    out[as_numpy(a.is_valid())] = h
-    return out
+    h = text_hashes(a)
+    return h if not a.null_count else np.where(as_numpy(a.is_valid()), h, NULL)
+
+def _facts(c, said): # of one column of a piece, and which of its rows are not null
+    if c.null_count == len(c): return None, slice(0, 0)
+    filled, (centre, time) = as_numpy(c.is_valid()) if c.null_count else slice(None), said
+    facts = dict(text=length_facts(c, filled))
+    if centre is not None: facts["number"] = sum_facts(spelt_numbers(c, filled), centre)
+    if time: facts["time"] = dict(n=len(x := spelt_times(c, filled))) | (dict(low=int(x.min()), high=int(x.max())) if len(x) else {})
+    return facts, filled
 
 def measure_piece(
     batches:list[pa.RecordBatch],
-    p:TextPlan, ask,
+    p:TextPlan,
 )->dict: # column -> what there is to add
     "Everything about a few megabytes of records."
     out = {}
@@ -518,12 +538,9 @@ def measure_piece(
     r = _row_hash([hashes[i] for i in p.identity])
     drawn = np.flatnonzero(r < np.uint64(min(int(p.share*2**64), 2**64-1)))
     take = {i: c.take(from_numpy(drawn)) for i, c in columns.items()}
-    for i, (centre, time) in p.many.items():
-        c = columns[i]
-        texts, h = c.drop_null(), hashes[i] if not c.null_count else hashes[i][as_numpy(c.is_valid())]
-        if not len(texts): out[i] = None, h, take[i]; continue
-        facts = dict(text=length_facts(texts)) | (dict(number=sum_facts(spelt_numbers(texts), centre)) if centre is not None else {}) | (dict(time=time_facts(texts, ask)) if time else {})
-        out[i] = facts, h, take[i]
+    for i, said in p.many.items():
+        facts, filled = _facts(columns[i], said)
+        out[i] = facts, hashes[i][filled], take[i]
     counted = {i: columns[i].value_counts() for i in p.small}
     few = {i: (counted[i].field(0), as_numpy(counted[i].field(1))) if i in p.small else (columns[i], None) for i in p.few}
     rows = r[drawn], _row_hash([hashes[i][drawn] if i in hashes else _cell_hashes(take[i]) for i in sorted(take)])
@@ -533,8 +550,8 @@ def measure_piece(
 class TextColumns:
     "What the pieces of a text file add up to."
     def __init__(self, p:TextPlan):
-        self.p, self.n, self.rows = p, 0, []
-        self.tallies, self.hashes, self.facts, self.drawn = {i: Tally() for i in p.few}, {i: Hashes(p.most) for i in p.many}, {i: [] for i in p.many}, {i: [] for i in p.many}
+        self.p, self.n, self.rows, self.tallies = p, 0, [], {i: Tally(p.low) for i in p.few}
+        self.hashes, self.facts, self.drawn = {i: Hashes(p.most) for i in p.many}, {i: [] for i in p.many}, {i: [] for i in p.many}
 
     def add(self, piece:dict):
         self.n += piece["n"]; self.rows.append(piece["rows"])
@@ -545,13 +562,13 @@ class TextColumns:
 
     def column(self, t:Table, i:int)->Scanned:
         if i in self.tallies: v, n = self.tallies[i].all(); return whole_column(t, i, pa.table({"v": v, "n": from_numpy(n)}))
-        drawn, name = pa.concat_arrays(self.drawn[i]), t.schema.field(i).name
+        drawn, name = pa.concat_arrays(self.drawn.pop(i)), t.schema.field(i).name
         if not self.facts[i]: return Scanned(name, pa.string(), self.n, 0, drawn[:0], np.empty(0, np.int64))
         f = {k: together([p[k] for p in self.facts[i]]) for k in self.facts[i][0]}
         filled, text = f["text"]["filled"], f["text"]
         own = dict(empty_share=text["blank"]/self.n, len_min=text["low"], len_max=text["high"], len_mean=_digits(text["s"]/filled))
         if (x := f.get("number")) and x["filled"]: own |= {k: v for k, v in number_facts(x, "float", self.p.many[i][0]).items() if np.isfinite(v)} | dict(numeric_share=x["filled"]/filled)
-        if (x := f.get("time")) and x["n"]: own |= dict(time_share=x["n"]/filled, oldest=float(int(x["low"]/1e6)), newest=float(int(x["high"]/1e6)))
+        if (x := f.get("time")) and x["n"]: own |= dict(time_share=x["n"]/filled, oldest=float(x["low"]), newest=float(x["high"]))
         return Scanned(name, pa.string(), self.n, filled, *_counted(drawn), own, self.hashes[i].sketch(filled), len(drawn))
 
     def repeated(self)->float|None:
@@ -572,19 +589,19 @@ def scan_text(
     con,             # from `engine`
     source:Text,
     plan:Plan,
+    finish=lambda s: s,   # what becomes of each `Scanned`
     more:set=frozenset(), # columns that have been found not to repeat
-)->tuple[list[Scanned], dict]: # columns; duplicate_share and bad_line_share
+)->tuple[Table, list, dict]: # the table with its true number of rows, its columns, duplicate_share and bad_line_share
     "A text file's columns, in one pass."
     np.empty(1 << 22) # 32 MB given back: from now on the C library keeps what is freed, instead of asking the system for each piece's arrays anew
     t, p, records = Table(con, source), text_plan(source, plan, more), Records(source)
-    def ask(sql, piece): cursor = con.cursor(); cursor.register("piece", piece); return cursor.sql(sql).to_arrow_table()
     got, threads = TextColumns(p), con.execute("select current_setting('threads')").fetchone()[0]
-    for piece in tqdm(ahead(lambda b: measure_piece(b, p, ask), _pieces(records), threads), "profile", delay=2, leave=False, disable=None):
+    for piece in tqdm(ahead(lambda b: measure_piece(b, p), _pieces(records), threads), "profile", delay=2, leave=False, disable=None):
         got.add(piece)
-        if late := {i for i, x in got.tallies.items() if x.distinct > 4*plan.low}: return scan_text(con, source, plan, more | late)
+        if late := {i for i, x in got.tallies.items() if len(x.distinct) > 4*plan.low}: return scan_text(con, source, plan, finish, more | late)
     t.n, repeated = got.n, got.repeated()
-    columns = [got.column(t, i) for i in range(len(source.names))]
-    return columns, dict(duplicate_share=duplicates(t, []) if repeated is None else repeated, bad_line_share=records.bad/max(got.n, 1))
+    columns = [finish(got.column(t, i)) for i in range(len(source.names))]
+    return t, columns, dict(duplicate_share=duplicates(t, []) if repeated is None else repeated, bad_line_share=records.bad/max(got.n, 1))
 
 # %% ../nbs/01c_engine.ipynb #f88c733b
 def _answers(t, few, passes, plan): # (column number, Scanned) as they come
@@ -616,8 +633,8 @@ def _scan(con, source, key, plan, finish):
     if missing := [k for k in key or [] if k not in t.schema.names]: raise UsageError(f"key column {missing[0]!r} is not in the table: it has {', '.join(t.schema.names[:8])}")
     out, various, texts = {}, {}, {}
     if isinstance(source, Text):
-        columns, shares = scan_text(con, source, plan)
-        t.n, out = columns[0].rows, {i: finish(c) for i, c in enumerate(columns)}
+        t, columns, shares = scan_text(con, source, plan, finish)
+        out = dict(enumerate(columns))
     else:
         few, passes, _ = _routes(t, _look(t, plan), plan)
         for i, c in _answers(t, few, passes, plan):

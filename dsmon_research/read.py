@@ -10,7 +10,7 @@ __all__ = ['LARGE', 'LARGE_FILE', 'column_names', 'parquet_shape', 'read_table',
 import codecs, functools, re, tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np

@@ -48,6 +48,7 @@ def as_numpy(
     kind = "f" if pa.types.is_floating(a.type) else "u" if pa.types.is_unsigned_integer(a.type) else "i"
     return np.frombuffer(raw, f"{kind}{a.type.bit_width//8}")[a.offset:a.offset+len(a)]
 
+# %% ../nbs/01a_sketch.ipynb #6ba9040a
 def _words(raw): # the eight bytes that begin at each place, as uint64
     return np.ndarray(len(raw)-7, "<u8", raw, strides=(1,))
 
@@ -61,12 +62,15 @@ def text_hashes(
     most, least = int(n.max()), int(n.min())
     raw = np.zeros(ends[-1]-ends[0]+most+8, np.uint8)
     raw[:ends[-1]-ends[0]] = np.frombuffer(texts.buffers()[2] or b"", np.uint8)[ends[0]:ends[-1]]
-    at, words, h = ends[:-1]-ends[0], _words(raw), np.uint64(0xe17a1465) ^ (n*np.uint64(0xc6a4a7935bd1e995))
+    at, words, h = (ends[:-1]-ends[0]).astype(np.int64), _words(raw), np.uint64(0xe17a1465) ^ (n*np.uint64(0xc6a4a7935bd1e995))
     for j in range(0, most, 8):
-        who = slice(None) if least > j else np.flatnonzero(n > j)
+        on = n > j if least <= j else None
+        some = on is not None and np.count_nonzero(on) < len(n)/4
+        who = np.flatnonzero(on) if some else slice(None)
         w = words[at[who]+j]
         if least < j+8: w &= _ONES >> (np.uint64(64)-np.minimum(n[who]-np.uint64(j), np.uint64(8))*np.uint64(8)) # of the last word only the bytes that are the text's
-        h[who] = (h[who] ^ w)*_M
+        new = (h[who] ^ w)*_M
+        h[who] = new if some or on is None else np.where(on, new, h)
     return mix(h)
 
 def text_hash(
