@@ -8,11 +8,12 @@ Scans a table of any size in DuckDB: all values of columns that repeat, exact su
 __all__ = ['NUMBER', 'TIME', 'kind_of_type', 'quoted', 'engine', 'Table', 'ahead', 'Plan', 'expected_distinct', 'sample_size',
            'level_for', 'Scanned', 'group_sql', 'whole_column', 'facts_sql', 'exact_as_double', 'hash_sql', 'below',
            'sample_sql', 'pass_sql', 'number_facts', 'text_facts', 'hashed_sketch', 'sketch_sql', 'grouped_sketch',
-           'spelt_in', 'spelt_sql', 'spelt_facts', 'duplicates', 'key_violations', 'text_column', 'tallied_column',
-           'sets_sql', 'text_sql', 'scan_text', 'pieces', 'scan']
+           'text_times', 'spelt_in', 'spelt_sql', 'spelt_facts', 'duplicates', 'key_violations', 'text_column',
+           'tallied_column', 'Tally', 'Hashes', 'length_facts', 'spelt_numbers', 'sum_facts', 'spelt_times', 'together',
+           'TextPlan', 'text_plan', 'measure_piece', 'TextColumns', 'scan_text', 'pieces', 'scan']
 
 # %% ../nbs/01c_engine.ipynb #a076382c
-import glob, tempfile
+import glob, math, tempfile
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -25,8 +26,8 @@ import pyarrow as pa, pyarrow.compute as pc, pyarrow.parquet as pq
 from tqdm import tqdm
 
 from .project import SourceError, UsageError
-from .read import Text
-from .sketch import BIG, Sketch, as_numpy, from_numpy, runs, sketch, value_hashes
+from .read import Records, Text
+from .sketch import BIG, NULL, Sketch, as_numpy, from_numpy, mix, runs, sketch, text_hashes, value_hashes
 from .tally import Tallies, Tally, folded, in_order, sample_rows, tallied_facts
 
 # %% ../nbs/01c_engine.ipynb #8514954b
@@ -66,7 +67,7 @@ def engine(
 class Table:
     "A Parquet file, text file or Arrow table under a connection."
     def __init__(self, con, source):
-        self.con, self.arrow = con, None
+        self.con, self.arrow, self.text = con, None, None
         if isinstance(source, pa.Table): self._arrow(source)
         elif isinstance(source, Text): self._text(source)
         else: self._parquet(Path(source))
@@ -84,11 +85,7 @@ class Table:
         self.ends = np.cumsum(groups).tolist() # of row groups
         self.sql = f"read_parquet({quoted(glob.escape(str(path)))}, file_row_number=true, hive_partitioning=false) t({', '.join([f'c{i}' for i in range(len(self.schema))]+['r'])})"
 
-    def _text(self, f):
-        self.schema, self.n = pa.schema([(n, pa.string()) for n in f.names]), f.rows
-        columns = ", ".join(f"'c{i}': 'VARCHAR'" for i in range(len(f.names)))
-        options = f"auto_detect=false, header=true, delim={quoted(f.delimiter)}, quote='\"', escape='\"', nullstr='', allow_quoted_nulls=false, strict_mode=true"
-        self.sql = f"read_csv({quoted(glob.escape(str(f.path)))}, {options}, columns={{{columns}}})"
+    def _text(self, f): self.text, self.schema, self.n, self.sql = f, pa.schema([(n, pa.string()) for n in f.names]), f.rows, "text_records"
 
     def x(self, i:int)->str:
         "SQL of column i's values as they are measured."
@@ -106,19 +103,21 @@ class Table:
         "The answer to a question, of all rows or of some of an Arrow table; may be called from several threads."
         cursor = self.con.cursor()
         if self.arrow is not None: cursor.register("arrow_table", self.arrow.slice(rows[0], rows[1]-rows[0]) if rows else self.arrow)
+        if self.text: cursor.register("text_records", pa.RecordBatchReader.from_batches(pa.schema([(c, pa.string()) for c in self.text.columns]), iter(Records(self.text))))
         return cursor.sql(sql).to_arrow_table()
 
 # %% ../nbs/01c_engine.ipynb #2a87e30b
 def ahead(
     ask,       # question -> answer
-    questions,
+    questions, # such as SQL texts
+    threads:int=1,
 ):
-    "The answers in order, each asked before the one before it was used."
-    with ThreadPoolExecutor(1) as pool:
+    "The answers in order, so many asked before the one before them was used."
+    with ThreadPoolExecutor(threads) as pool:
         waiting = deque()
         for q in questions:
             waiting.append(pool.submit(ask, q))
-            if len(waiting) > 1: yield waiting.popleft().result()
+            if len(waiting) > threads: yield waiting.popleft().result()
         while waiting: yield waiting.popleft().result()
 
 # %% ../nbs/01c_engine.ipynb #f3a5034a
@@ -301,6 +300,21 @@ def grouped_sketch(answer:pa.Table, level:int, filled:int)->Sketch:
 # %% ../nbs/01c_engine.ipynb #3445e166
 NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?\s*$"
 TIME = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?\s?(Z|UTC|[+-]\d{2}:?\d{2})?)?$"
+_PARTS = r"^(?P<y>\d{4})-(?P<m>\d{2})-(?P<d>\d{2})(?:[T ](?P<h>\d{2}):(?P<i>\d{2})(?::(?P<s>\d{2})(?:\.\d+)?)?\s?(?P<z>Z|UTC|[+-]\d{2}:?\d{2})?)?$"
+
+def text_times(
+    texts:pa.Array, # that match `TIME`
+)->tuple[np.ndarray, np.ndarray]: # seconds since 1970 in UTC (n_times,); (n_texts,) bool: is it a real moment?
+    "The moments that ISO texts name."
+    parts = dict(zip("ymdhisz", pc.extract_regex(texts, _PARTS).flatten()))
+    y, m, d, h, i, s = (as_numpy(pc.utf8_lpad(parts[k], width=2, padding="0").cast(pa.int64())) for k in "ymdhis")
+    zone = parts["z"].dictionary_encode()
+    east = [(int(z[1:3])*3600+int(z[-2:])*60)*(-1 if z[0] == "-" else 1) if z[:1] in ("+", "-") else 0 for z in zone.dictionary.to_pylist()]
+    month = (y-1970)*12+m-1
+    first, after = (k.astype("M8[M]").astype("M8[D]").astype(np.int64) for k in (month, month+1))
+    real = (m >= 1) & (m <= 12) & (d >= 1) & (d <= after-first) & (h < 24) & (i < 60) & (s < 60)
+    return ((first+d-1)*86400+h*3600+i*60+s-np.array(east, np.int64)[as_numpy(zone.indices)])[real], real
+
 
 def spelt_in(
     values:pa.Array, # texts
@@ -424,74 +438,194 @@ def tallied_column(
     return Scanned(t.schema.field(i).name, t.schema.field(i).type, t.n, of.filled, from_numpy(in_order(of)).view(of.type), None, own, s, of.drawn)
 
 # %% ../nbs/01c_engine.ipynb #5564e1c1
-def sets_sql(
-    t:Table,
-    few:list[int], # columns that repeat
-)->str:
-    "The value counts of several columns; `g` has the bit of every column that a row is not about."
-    some = [f"c{i}" for i in few]
-    return f"select {', '.join(some)}, grouping({', '.join(some)}) g, count(*) n from {t.sql} group by grouping sets ({', '.join(f'({c})' for c in some)})"
+class Tally:
+    "Value counts of a column, added up: of values with their counts, or of rows."
+    def __init__(self, patience:int=250_000): self.patience, self.new, self.size, self.distinct, self.counts = patience, [], 0, [], np.empty(0, np.int64)
+    def add(self, values:pa.Array, counts:np.ndarray|None=None): # None: each once
+        self.new.append((values, counts)); self.size += len(values)
+        if self.size > self.patience+2*len(self.distinct): self.all()
 
-def _set_columns(t, few, answer): # Scanned of each from one answer
-    g, everything = as_numpy(answer["g"]), 2**len(few)-1
-    for k, i in enumerate(few):
-        rows = from_numpy(np.flatnonzero(g == everything-2**(len(few)-1-k)))
-        yield i, whole_column(t, i, pa.table({"v": answer[f"c{i}"].take(rows), "n": answer["n"].take(rows)}))
+    def all(self)->tuple[pa.Array, np.ndarray]:
+        "Different values, null among them, and their counts."
+        if not self.new: return self.distinct, self.counts
+        k, (values, counts) = len(self.counts), zip(*self.new)
+        d = pa.chunked_array([self.distinct] * (k > 0)+list(values)).dictionary_encode("encode").chunks
+        n = sum(np.bincount(as_numpy(c.indices), w, len(d[-1].dictionary)) for c, w in zip(d[k > 0:], counts)).astype(np.int64)
+        n[:k] += self.counts # whose values came first
+        self.distinct, self.counts, self.new, self.size = d[-1].dictionary, n, [], 0
+        return self.distinct, self.counts
 
-def text_sql(
-    t:Table,
-    many:dict,        # column -> (level, what `spelt_in` says)
-    level:int,        # leading zero bits of a row's hash in the sample
-    identity:list[int], # columns whose hash is the row's
-)->str:
-    "Exact figures, sketches and a sample of columns of many values, in one pass."
-    inner, outer = [f"c{i}" for i in many]+[f"hash({', '.join(f'c{i}' for i in identity)}) r"], ["count(*) n", f"list(r) filter (r {below(level)}) rows"]
-    for i, (bits, (centre, time)) in many.items():
-        d = f"try_cast(c{i} as DOUBLE)"
-        outer += [f"{facts_sql('text', f'c{i}')} f{i}", f"list(c{i}) filter (c{i} < '!') b{i}", f"list(c{i}) filter (hash(c{i}) {below(bits)}) h{i}"]
-        if centre is not None:
-            inner.append(f"case when isfinite({d}) and not contains(c{i}, '_') then {d} end d{i}")
-            outer.append(f"{facts_sql('float', f'c{i}', f'd{i}', centre)} n{i}")
-        if time:
-            inner.append(f"epoch_us(case when c{i} like '____-__-__%' then try_cast(c{i} as TIMESTAMP) end) t{i}")
-            outer.append(f"struct_pack(n := count(t{i}), low := min(t{i}), high := max(t{i})) t{i}")
-    return f"select {', '.join(outer)}, list(struct_pack({', '.join(f's{i} := c{i}' for i in many)})) filter (r {below(level)}) drawn from (select {', '.join(inner)} from {t.sql})"
+class Hashes:
+    "The different hashes below a threshold that falls as they grow too many, with counts: a `Sketch` of at most so many."
+    def __init__(self, most:int): self.most, self.level, self.new, self.size, self.held = most, 0, [], 0, (np.empty(0, np.uint64), np.empty(0, np.int64))
+    def add(self, h:np.ndarray):
+        self.new.append(h if not self.level else h[h < np.uint64(2**(64-self.level))]); self.size += len(self.new[-1])
+        if self.size > 2*self.most: self.sketch(0)
+
+    def sketch(self, total:int)->Sketch:
+        h, counts = (np.concatenate([a, *b]) for a, b in zip(self.held, (self.new, [np.ones(self.size, np.int64)])))
+        order = np.argsort(h)
+        first = np.flatnonzero(np.concatenate([[True], (h := h[order])[1:] != h[:-1]])) if len(h) else np.empty(0, int)
+        s = Sketch(self.level, h[first], np.add.reduceat(counts[order], first) if len(h) else counts, total).fit(self.most)
+        self.level, self.held, self.new, self.size = s.level, (s.hashes, s.counts), [], 0
+        return s
+
+# %% ../nbs/01c_engine.ipynb #5564e1c4
+def _bytes(texts): # where each begins, its length in bytes, and the bytes of all
+    ends = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset:texts.offset+len(texts)+1]
+    return ends[:-1]-ends[0], np.diff(ends), np.frombuffer(texts.buffers()[2] or b"", np.uint8)[ends[0]:ends[-1]]
+
+def length_facts(
+    texts:pa.Array, # as Arrow's reader gives them: nothing stands at a null
+    filled:np.ndarray|slice=slice(None), # which are not null, at least one
+)->dict:
+    "Shortest, longest and total length in characters, and how many are blank."
+    start, n, raw = _bytes(texts)
+    chars = n if not len(raw) or raw.max() < 128 else as_numpy(pc.utf8_length(texts))
+    chars, maybe = chars[filled], n == 0
+    if texts.null_count: maybe &= filled
+    if len(raw) and raw.min() <= 32: maybe |= (n > 0) & (raw[np.minimum(start, len(raw)-1)] <= 32)
+    blank = int((as_numpy(pc.utf8_length(pc.ascii_trim_whitespace(texts.take(from_numpy(np.flatnonzero(maybe)))))) == 0).sum()) if maybe.any() else 0
+    return dict(filled=len(chars), low=int(chars.min()), high=int(chars.max()), s=int(chars.sum(dtype=np.int64)), blank=blank)
+
+def spelt_numbers(texts:pa.Array, filled:np.ndarray|slice=slice(None))->np.ndarray:
+    "The numbers among texts; the pattern is asked where not all are finite numbers."
+    try: x = as_numpy(texts.cast(pa.float64()))[filled]
+    except pa.ArrowInvalid: x = np.array([np.nan])
+    if np.isfinite(x).all(): return x
+    return as_numpy(pc.utf8_trim_whitespace(texts.filter(pc.match_substring_regex(texts, NUMBER).fill_null(False))).cast(pa.float64()))
+
+def sum_facts(
+    x:np.ndarray, # numbers
+    centre:float,
+)->dict:
+    "What `number_facts` wants to know, of one piece."
+    f = x[np.isfinite(x)]
+    if not len(f): return dict(filled=len(x), finite=0)
+    with np.errstate(over="ignore"): q = float(np.square(f-centre).sum())
+    return dict(filled=len(x), low=float(f.min()), high=float(f.max()), s=float(f.sum()), q=q, finite=len(f), zero=int((f == 0).sum()), negative=int((f < 0).sum()), whole=int((f == np.trunc(f)).sum()))
+
+def spelt_times(texts:pa.Array, filled:np.ndarray|slice=slice(None))->np.ndarray:
+    "The times among texts, in seconds since 1970 in UTC; the pattern is asked where not all are times without a zone, or all with one."
+    for zone in (None, "UTC"):
+        try: return np.floor_divide(as_numpy(texts.cast(pa.timestamp("us", zone)))[filled], 10**6)
+        except pa.ArrowInvalid: continue
+    return text_times(texts.filter(pc.match_substring_regex(texts, TIME).fill_null(False)))[0]
+
+def together(parts:list[dict])->dict:
+    "The facts of all pieces, from those of each."
+    fold = dict(low=min, high=max)
+    got = {k: [p[k] for p in parts if p.get(k) is not None] for k in {k for p in parts for k in p}}
+    return {k: None if not v else fold[k](v) if k in fold else math.fsum(v) if isinstance(v[0], float) else sum(v) for k, v in got.items()}
 
 # %% ../nbs/01c_engine.ipynb #8d591133
-def _text_column(t, i, level, said, answer, plan): # Scanned from the second pass
-    facts, n = answer[f"f{i}"][0].as_py(), answer["n"][0].as_py()
-    filled, hashed = facts["filled"], _list(answer, f"h{i}")
-    if not filled: return whole_column(t, i, t.ask(group_sql(t, i)))
-    s = _finer(t, i, level, None if hashed is None else hashed_sketch(hashed, level, filled), plan)
-    s.total = filled
-    own = text_facts(facts, _list(answer, f"b{i}"), n)
-    if said != (None, False): own |= spelt_facts(answer.select([c for c in (f"n{i}", f"t{i}") if c in answer.column_names]), i, said[0], filled)
-    drawn = _plain(answer["drawn"][0].values.field(f"s{i}"))
-    return Scanned(t.schema.field(i).name, pa.string(), n, filled, *_counted(drawn), own, s, len(drawn))
+@dataclass
+class TextPlan:
+    "What is asked of a text file: columns that repeat, those of them that do so within a piece, what the others spell, the columns that draw a row, and the share of rows that is drawn."
+    few:list; small:set; many:dict; identity:list; share:float; most:int; low:int
 
-def _text_routes(t, head, plan): # columns that repeat; the others: (level, what they spell); all, the most various first
-    plain = {i: _plain(c).drop_null() for i, c in enumerate(head.columns)}
-    expected = {i: expected_distinct(max(len(v), 1), len(v.unique()), t.n) for i, v in plain.items()}
-    few = [i for i in plain if expected[i] <= plan.low]
-    many = {i: (max(level_for(expected[i], plan.kept), level_for(t.n, plan.listed/2)), spelt_in(plain[i])) for i in plain if i not in set(few)}
-    return few, many, sorted(plain, key=expected.get, reverse=True)
+def text_plan(
+    source:Text, plan:Plan,
+    more:set=frozenset(), # columns that have been found not to repeat
+)->TextPlan:
+    "The plan for a text file, from its first records."
+    plain = {i: _plain(c).drop_null() for i, c in enumerate(source.head.columns)}
+    expected = {i: expected_distinct(max(len(v), 1), len(v.unique()), source.rows) for i, v in plain.items()}
+    few = [i for i in plain if expected[i] <= plan.low and i not in more]
+    return TextPlan(few, {i for i in few if expected[i] < 2_000}, {i: spelt_in(plain[i]) for i in plain if i not in set(few)}, sorted(plain, key=expected.get, reverse=True)[:2], sample_size(plan.lines, source.rows)/max(source.rows, 1), 2*plan.kept, plan.low)
+
+def _row_hash(columns): # one hash per row from those of some of its cells, the order told apart
+    h = columns[0]
+    for c in columns[1:]: h = mix(h)+c
+    return mix(h)
+
+def _cell_hashes(a): # of every row
+    h = text_hashes(a)
+    return h if not a.null_count else np.where(as_numpy(a.is_valid()), h, NULL)
+
+def _facts(c, said): # of one column of a piece, and which of its rows are not null
+    if c.null_count == len(c): return None, slice(0, 0)
+    filled, (centre, time) = as_numpy(c.is_valid()) if c.null_count else slice(None), said
+    facts = dict(text=length_facts(c, filled))
+    if centre is not None: facts["number"] = sum_facts(spelt_numbers(c, filled), centre)
+    if time: facts["time"] = dict(n=len(x := spelt_times(c, filled))) | (dict(low=int(x.min()), high=int(x.max())) if len(x) else {})
+    return facts, filled
+
+def measure_piece(
+    batches:list[pa.RecordBatch],
+    p:TextPlan,
+)->dict: # column -> what there is to add
+    "Everything about a few megabytes of records."
+    out = {}
+    columns = {i: pa.concat_arrays([b.column(i) for b in batches]) for i in {*p.few, *p.many}}
+    hashes = {i: _cell_hashes(columns[i]) for i in {*p.many, *p.identity}}
+    r = _row_hash([hashes[i] for i in p.identity])
+    drawn = np.flatnonzero(r < np.uint64(min(int(p.share*2**64), 2**64-1)))
+    take = {i: c.take(from_numpy(drawn)) for i, c in columns.items()}
+    for i, said in p.many.items():
+        facts, filled = _facts(columns[i], said)
+        out[i] = facts, hashes[i][filled], take[i]
+    counted = {i: columns[i].value_counts() for i in p.small}
+    few = {i: (counted[i].field(0), as_numpy(counted[i].field(1))) if i in p.small else (columns[i], None) for i in p.few}
+    rows = r[drawn], _row_hash([hashes[i][drawn] if i in hashes else _cell_hashes(take[i]) for i in sorted(take)])
+    return dict(n=len(r), rows=rows, many=out, few=few)
+
+# %% ../nbs/01c_engine.ipynb #8d591135
+class TextColumns:
+    "What the pieces of a text file add up to."
+    def __init__(self, p:TextPlan):
+        self.p, self.n, self.rows, self.tallies = p, 0, [], {i: Tally(p.low) for i in p.few}
+        self.hashes, self.facts, self.drawn = {i: Hashes(p.most) for i in p.many}, {i: [] for i in p.many}, {i: [] for i in p.many}
+
+    def add(self, piece:dict):
+        self.n += piece["n"]; self.rows.append(piece["rows"])
+        for i, (values, counts) in piece["few"].items(): self.tallies[i].add(values, counts)
+        for i, (facts, h, drawn) in piece["many"].items():
+            self.hashes[i].add(h); self.drawn[i].append(drawn)
+            if facts: self.facts[i].append(facts)
+
+    def column(self, t:Table, i:int)->Scanned:
+        if i in self.tallies: v, n = self.tallies[i].all(); return whole_column(t, i, pa.table({"v": v, "n": from_numpy(n)}))
+        drawn, name = pa.concat_arrays(self.drawn.pop(i)), t.schema.field(i).name
+        if not self.facts[i]: return Scanned(name, pa.string(), self.n, 0, drawn[:0], np.empty(0, np.int64))
+        f = {k: together([p[k] for p in self.facts[i]]) for k in self.facts[i][0]}
+        filled, text = f["text"]["filled"], f["text"]
+        own = dict(empty_share=text["blank"]/self.n, len_min=text["low"], len_max=text["high"], len_mean=_digits(text["s"]/filled))
+        if (x := f.get("number")) and x["filled"]: own |= {k: v for k, v in number_facts(x, "float", self.p.many[i][0]).items() if np.isfinite(v)} | dict(numeric_share=x["filled"]/filled)
+        if (x := f.get("time")) and x["n"]: own |= dict(time_share=x["n"]/filled, oldest=float(x["low"]), newest=float(x["high"]))
+        return Scanned(name, pa.string(), self.n, filled, *_counted(drawn), own, self.hashes[i].sketch(filled), len(drawn))
+
+    def repeated(self)->float|None:
+        "Share of the drawn rows that repeat another; None where the sample cannot tell."
+        two, whole = (np.concatenate(x) for x in zip(*self.rows))
+        pairs = len(np.unique(two))
+        return 0. if pairs == len(two) else 1-len(np.unique(whole))/len(two) if pairs > len(two)/2 else None
+
+# %% ../nbs/01c_engine.ipynb #8d591136
+def _pieces(records, rows=16_384, most=4): # lists of batches, of so many rows or so many batches
+    held = []
+    for b in records:
+        held.append(b)
+        if len(held) == most or sum(x.num_rows for x in held) >= rows: yield held; held = []
+    if held: yield held
 
 def scan_text(
     con,             # from `engine`
     source:Text,
     plan:Plan,
-)->tuple[list[Scanned], float]: # columns; share of rows that repeat another
-    "A text file's columns and duplicates."
-    t = Table(con, source)
-    few, many, various = _text_routes(t, source.head, plan)
-    asked = ([sets_sql(t, few)] if few else [])+([text_sql(t, many, level_for(t.n, sample_size(plan.lines, t.n)), various[:2])] if many else [])
-    answers = list(tqdm(ahead(t.ask, asked), "profile", len(asked), delay=2, leave=False, disable=None))
-    out = {i: _text_column(t, i, *what, answers[-1], plan) for i, what in many.items()}
-    t.n = answers[-1]["n"][0].as_py() if many else int((answers[0]["n"].to_numpy()*(answers[0]["g"].to_numpy() == 2**(len(few)-1)-1)).sum())
-    if few: out |= dict(_set_columns(t, few, answers[0]))
-    rows = as_numpy(_list(answers[-1], "rows")) if many else np.empty(0)
-    repeated = 1-len(np.unique(rows))/len(rows) if len(rows) else 0.
-    return [out[i] for i in sorted(out)], repeated if not repeated and many else duplicates(t, [])
+    finish=lambda s: s,   # what becomes of each `Scanned`
+    more:set=frozenset(), # columns that have been found not to repeat
+)->tuple[Table, list, dict]: # the table with its true number of rows, its columns, duplicate_share and bad_line_share
+    "A text file's columns, in one pass."
+    np.empty(1 << 22) # 32 MB given back: from now on the C library keeps what is freed, instead of asking the system for each piece's arrays anew
+    t, p, records = Table(con, source), text_plan(source, plan, more), Records(source)
+    got, threads = TextColumns(p), con.execute("select current_setting('threads')").fetchone()[0]
+    for piece in tqdm(ahead(lambda b: measure_piece(b, p), _pieces(records), threads), "profile", delay=2, leave=False, disable=None):
+        got.add(piece)
+        if late := {i for i, x in got.tallies.items() if len(x.distinct) > 4*plan.low}: return scan_text(con, source, plan, finish, more | late)
+    t.n, repeated = got.n, got.repeated()
+    columns = [finish(got.column(t, i)) for i in range(len(source.names))]
+    return t, columns, dict(duplicate_share=duplicates(t, []) if repeated is None else repeated, bad_line_share=records.bad/max(got.n, 1))
 
 # %% ../nbs/01c_engine.ipynb #f88c733b
 def pieces(ends:list[int], rows:int)->list[tuple[int, int]]:
@@ -544,8 +678,8 @@ def _scan(con, source, key, plan, finish):
     if missing := [k for k in key or [] if k not in t.schema.names]: raise UsageError(f"key column {missing[0]!r} is not in the table: it has {', '.join(t.schema.names[:8])}")
     out, various, texts = {}, {}, {}
     if isinstance(source, Text):
-        columns, repeated = scan_text(con, source, plan)
-        t.n, out, shares = columns[0].rows, {i: finish(c) for i, c in enumerate(columns)}, dict(duplicate_share=repeated)
+        t, columns, shares = scan_text(con, source, plan, finish)
+        out = dict(enumerate(columns))
     else:
         groups, passes, numbers = _routes(t, _look(t, plan), plan)
         tallies = _tallies(t, numbers, plan)

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['COLUMN_METRICS', 'TABLE_METRICS', 'Metric', 'Encoded', 'encode', 'numbers', 'quantiles', 'number_metrics', 'trigrams',
-           'text_metrics', 'ColumnProfile', 'text_times', 'measure', 'profile_column', 'cell_hash', 'row_hashes',
-           'diff_rows', 'Profile', 'schema_changes', 'partners', 'offset', 'changed_shares', 'with_change',
-           'profile_small', 'scanned_column', 'profile_large', 'changes', 'profile_table', 'bars', 'profile_rows']
+           'text_metrics', 'ColumnProfile', 'measure', 'profile_column', 'cell_hash', 'row_hashes', 'diff_rows',
+           'Profile', 'schema_changes', 'partners', 'offset', 'changed_shares', 'with_change', 'profile_small',
+           'scanned_column', 'profile_large', 'changes', 'profile_table', 'bars', 'profile_rows']
 
 # %% ../nbs/02_profile.ipynb #71ba2219
 import html, json
@@ -19,10 +19,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .project import SourceError, UsageError
+from .project import UsageError
 from .diff import snapshot_diff
-from .engine import NUMBER, TIME, Scanned, scan
-from .read import Input, Text, as_arrow, read_table
+from .engine import NUMBER, TIME, Scanned, scan, text_times
+from .read import Input, as_arrow
 from .sketch import NULL, Sketch, as_numpy, from_numpy, by_frequency, gram_hashes, heavy_hitters, longest_run, mix, quantile_grid, runs, sketch, text_hash, value_hashes
 from .words import number_words, shown
 
@@ -228,21 +228,6 @@ class ColumnProfile:
     grams:Sketch|None=None         # trigrams of texts
 
 # %% ../nbs/02_profile.ipynb #b7a10012
-_PARTS = r"^(?P<y>\d{4})-(?P<m>\d{2})-(?P<d>\d{2})(?:[T ](?P<h>\d{2}):(?P<i>\d{2})(?::(?P<s>\d{2})(?:\.\d+)?)?\s?(?P<z>Z|UTC|[+-]\d{2}:?\d{2})?)?$"
-
-def text_times(
-    texts:pa.Array, # that match `TIME`
-)->tuple[np.ndarray, np.ndarray]: # seconds since 1970 in UTC (n_times,); (n_texts,) bool: is it a real moment?
-    "The moments that ISO texts name."
-    parts = dict(zip("ymdhisz", pc.extract_regex(texts, _PARTS).flatten()))
-    y, m, d, h, i, s = (as_numpy(pc.utf8_lpad(parts[k], width=2, padding="0").cast(pa.int64())) for k in "ymdhis")
-    zone = parts["z"].dictionary_encode()
-    east = [(int(z[1:3])*3600+int(z[-2:])*60)*(-1 if z[0] == "-" else 1) if z[:1] in ("+", "-") else 0 for z in zone.dictionary.to_pylist()]
-    month = (y-1970)*12+m-1
-    first, after = (k.astype("M8[M]").astype("M8[D]").astype(np.int64) for k in (month, month+1))
-    real = (m >= 1) & (m <= 12) & (d >= 1) & (d <= after-first) & (h < 24) & (i < 60) & (s < 60)
-    return ((first+d-1)*86400+h*3600+i*60+s-np.array(east, np.int64)[as_numpy(zone.indices)])[real], real
-
 def _times(e): # seconds since 1970 of the distinct values that are times, and their counts
     t, v = e.values.type, e.values
     if pa.types.is_timestamp(t) or pa.types.is_date(t):
@@ -451,12 +436,7 @@ def profile_large(
 )->Profile:
     "Measure a table that is too large for `profile_small`; without row hashes."
     rows, finish = set(), lambda s: rows.add(s.rows) or scanned_column(s, max_values)
-    try: columns, shares = scan(source, key, threads, memory_limit, finish=finish)
-    except SourceError: # not well-formed beyond its first lines: the careful reader
-        if not isinstance(source, Text): raise
-        source = read_table(source.path)
-        rows.clear()
-        columns, shares = scan(source, key, threads, memory_limit, finish=finish)
+    columns, shares = scan(source, key, threads, memory_limit, finish=finish)
     more = _bad_lines(source) if isinstance(source, pa.Table) else {}
     return Profile({k: float(v) for k, v in (dict(rows=max(rows, default=0), columns=len(columns)) | shares | more).items()}, columns, None, None, name)
 
@@ -486,7 +466,7 @@ def profile_table(
     with Input(table) as new, old as was:
         if not new.large and not (was and was.large): return profile_small(new.table, key, was.table if was else previous, name, max_values)
         p = profile_large(new.source, key, name, max_values, threads, memory_limit) if new.large else profile_small(new.table, key, None, name, max_values)
-        if was: p.table |= changes(new.careful().given_as, was.careful().given_as, key, threads, memory_limit)
+        if was: p.table |= changes(new.typed().given_as, was.typed().given_as, key, threads, memory_limit)
         elif previous is not None: p.table["schema_changes"] = float(schema_changes(p.columns, previous.columns))
         return p
 

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 # %% ../nbs/01a_sketch.ipynb #3460e4b4
-_M = np.uint64(0xd6e8feb86659fd93)
+_M, _ONES = np.uint64(0xd6e8feb86659fd93), np.uint64(2**64-1)
 NULL = np.uint64(0xc2b2ae3d27d4eb4f) # stands for an empty cell in row hashes
 BIG = 0x5bd1e9955bd1e995              # sets whole numbers beyond 2^53 apart from the bit patterns of small ones
 
@@ -48,25 +48,29 @@ def as_numpy(
     kind = "f" if pa.types.is_floating(a.type) else "u" if pa.types.is_unsigned_integer(a.type) else "i"
     return np.frombuffer(raw, f"{kind}{a.type.bit_width//8}")[a.offset:a.offset+len(a)]
 
+# %% ../nbs/01a_sketch.ipynb #6ba9040a
 def _words(raw): # the eight bytes that begin at each place, as uint64
     return np.ndarray(len(raw)-7, "<u8", raw, strides=(1,))
 
 def text_hashes(
-    texts:pa.Array, # string or large_string, no nulls
+    texts:pa.Array, # string, large_string or binary, no nulls
 )->np.ndarray:      # uint64 (n_texts,)
     "Hashes of texts, eight bytes of all of them at a time."
-    a = texts.cast(pa.large_binary())
-    if not len(a): return np.empty(0, np.uint64)
-    ends = np.frombuffer(a.buffers()[1], np.int64)[a.offset:a.offset+len(a)+1]
-    raw = np.frombuffer((a.buffers()[2] or b"")[ends[0]:ends[-1]].to_pybytes()+bytes(8) if ends[-1] > ends[0] else bytes(8), np.uint8)
-    at, n, words = ends[:-1]-ends[0], np.diff(ends), _words(raw)
-    h = np.uint64(0xe17a1465) ^ (n.astype(np.uint64)*np.uint64(0xc6a4a7935bd1e995))
-    for j in range(0, int(n.max())//8*8, 8):
-        who = np.flatnonzero(n >= j+8)
-        h[who] = (h[who] ^ words[at[who]+j])*_M
-    rest = np.flatnonzero(n & 7)
-    tail = words[(at+n-(n & 7))[rest]] & ((np.uint64(1) << (8*(n[rest] & 7)).astype(np.uint64))-np.uint64(1))
-    h[rest] = (h[rest] ^ tail)*_M
+    if not len(texts): return np.empty(0, np.uint64)
+    ends = np.frombuffer(texts.buffers()[1], np.int64 if pa.types.is_large_string(texts.type) or pa.types.is_large_binary(texts.type) else np.int32)[texts.offset:texts.offset+len(texts)+1]
+    n = np.diff(ends).astype(np.uint64)
+    most, least = int(n.max()), int(n.min())
+    raw = np.zeros(ends[-1]-ends[0]+most+8, np.uint8)
+    raw[:ends[-1]-ends[0]] = np.frombuffer(texts.buffers()[2] or b"", np.uint8)[ends[0]:ends[-1]]
+    at, words, h = (ends[:-1]-ends[0]).astype(np.int64), _words(raw), np.uint64(0xe17a1465) ^ (n*np.uint64(0xc6a4a7935bd1e995))
+    for j in range(0, most, 8):
+        on = n > j if least <= j else None
+        some = on is not None and np.count_nonzero(on) < len(n)/4
+        who = np.flatnonzero(on) if some else slice(None)
+        w = words[at[who]+j]
+        if least < j+8: w &= _ONES >> (np.uint64(64)-np.minimum(n[who]-np.uint64(j), np.uint64(8))*np.uint64(8)) # of the last word only the bytes that are the text's
+        new = (h[who] ^ w)*_M
+        h[who] = new if some or on is None else np.where(on, new, h)
     return mix(h)
 
 def text_hash(

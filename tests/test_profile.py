@@ -217,7 +217,7 @@ def test_large_against_the_one_before(tmp_path):
 
 
 def test_large_text_files(tmp_path, monkeypatch):
-    "Read in pieces: exact figures as in memory, the rest within its error; a file that is not well-formed is read carefully instead."
+    "Read in pieces: exact figures as in memory, the rest within its error."
     from dsmon_research import read
     n, r = 300_000, np.random.default_rng(9)
     table = pa.table({"id": np.arange(n), "x": r.normal(-5, 3, n).round(4), "code": r.choice(["A", "", "n/a"], n), "note": np.char.add(np.char.mod("%d, ", r.integers(0, 250_000, n)), 'said "no"'), "at": np.datetime64("2013-01-01", "s")+r.integers(0, 10**8, n).astype("m8[s]")})
@@ -229,9 +229,82 @@ def test_large_text_files(tmp_path, monkeypatch):
     for c, w in zip(got.columns, want.columns):
         assert not (odd := differences(c.metrics, {k: v for k, v in w.metrics.items() if k not in SAMPLED})), (c.name, odd)
         assert c.metrics["distinct"] == pytest.approx(w.metrics["distinct"], rel=.02) and c.sketch.total == n
-    (tmp_path/"ragged.csv").write_bytes((tmp_path/"t.csv").read_bytes()+b"1,2,3\n")
-    careful = profile_table(tmp_path/"ragged.csv").table
-    assert (careful["rows"], careful["bad_line_share"]) == (n+1, pytest.approx(1/(n+1)))
+
+
+def _awkward(n): # records that a careless reader spoils: quoted line breaks and delimiters, empty against missing, other letters, numbers and times in several spellings
+    r, row = np.random.default_rng(7), []
+    for i in range(n):
+        k = int(r.integers(0, 200_000))
+        row.append(",".join([str(i), f"{r.normal(-5, 3):.4f}" if i%50 else r.choice(["", "n/a", " 7 ", "1_000", "nan"]), r.choice(["A", '""', "", "Łódź", "é"]), f'"{k}\nsaid ""no"", twice"' if k%9 == 0 else f"{k}é",
+                             r.choice(["2013-02-08", f"20{k%90+10}-01-0{k%9+1} 0{k%9}:15:00", f"2013-02-0{k%9+1}T06:00:00+02:00", "soon"], p=[.3, .3, .3, .1]) if i%997 else "2113-01-01 01:00:00+02:00"]))
+    return ["id,x,code,note,at", *row]
+
+
+@pytest.fixture(scope="module")
+def awkward(): return _awkward(60_000)
+
+
+def _spoilt_files(lines):
+    ragged = [*lines]
+    for i in range(500, len(ragged), 700): ragged[i] = ragged[i].rsplit(",", 2)[0] if '"' not in ragged[i] else ragged[i]+",more,,"
+    whole = "\n".join(lines)+"\n"
+    return {"fine": whole.encode(), "mark": whole.encode("utf-8-sig"), "crlf": ("\r\n\n"+whole.replace("\n", "\r\n")).encode(), "utf-16": whole.encode("utf-16"), "latin-1": whole.replace("Łódź", "Lödz").encode("latin-1"),
+            "torn": whole.replace("Łódź", "Lödz\udcff").encode("utf-8", "surrogateescape"), "ragged": "\n".join(ragged).encode(), "doubled": "\n".join([*lines, *lines[1:2001]]).encode(), "open": (whole+'1,2,3,4,"never closed\n5,6,7,8,9\n').encode()}
+
+
+@pytest.mark.parametrize("kind", ["fine", "mark", "crlf", "utf-16", "latin-1", "torn", "ragged", "doubled", "open"])
+def test_text_in_pieces_is_the_text_in_memory(awkward, kind, tmp_path, monkeypatch):
+    "Below and above the threshold: the same cells, rows, bad lines, exact figures and sketches."
+    from dsmon_research import read
+    path = tmp_path/f"{kind}.csv"
+    path.write_bytes(_spoilt_files(awkward)[kind])
+    want, cells = profile_table(path, key=["id"]), read_table(path)
+    monkeypatch.setattr(read, "LARGE_FILE", 1000)
+    with read.Input(path) as it:
+        assert isinstance(it.source, read.Text)
+        pieces = pa.concat_tables([pa.Table.from_batches([b]) for b in read.Records(it.source)]).rename_columns(cells.column_names)
+        assert pieces.num_rows == cells.num_rows and Counter(map(str, pieces.to_pylist())) == Counter(map(str, cells.to_pylist()))
+        typed = read_table(it.typed().source)
+        assert Counter(map(str, typed.to_pylist())) == Counter(map(str, cells.to_pylist()))
+    got = profile_table(path, key=["id"])
+    assert {k: v for k, v in got.table.items() if k != "duplicate_share"} == pytest.approx({k: v for k, v in want.table.items() if k != "duplicate_share"})
+    assert got.table["duplicate_share"] == pytest.approx(want.table["duplicate_share"], abs=.006)
+    assert (got.table["bad_line_share"] > 0) == (kind in ("ragged", "open"))
+    for c, w in zip(got.columns, want.columns, strict=True):
+        assert not (odd := differences(c.metrics, {k: v for k, v in w.metrics.items() if k not in SAMPLED})), (c.name, odd)
+        level = max(c.sketch.level, w.sketch.level)
+        a, b = c.sketch.at(level), w.sketch.at(level)
+        assert a.total == b.total and np.array_equal(a.hashes, b.hashes) and np.array_equal(a.counts, b.counts), c.name
+
+
+def test_text_in_pieces_repeats_to_the_byte(awkward, tmp_path):
+    from dsmon_research.profile import profile_rows
+    from dsmon_research.read import text_source
+    path = tmp_path/"t.csv"
+    path.write_bytes(_spoilt_files(awkward)["ragged"])
+    a, b, c = (profile_rows(["u"], [profile_large(text_source(path), threads=k)]) for k in (1, 2, 2))
+    assert all(a[k].equals(b[k]) and b[k].equals(c[k]) for k in a)
+
+
+def test_a_column_that_stops_repeating(tmp_path):
+    "The first records promise few values, the others break the promise: measured as what it is."
+    from dsmon_research.read import text_source
+    n = 40_000
+    path = tmp_path/"t.csv"
+    path.write_text("a,b\n"+"".join(f"{i},{'same' if i < 4_000 else i}\n" for i in range(n)))
+    got, _ = scan(text_source(path, size=20_000), plan=Plan(low=2_000, kept=20_000))
+    assert got[1].sampled and got[1].sketch.distinct == n-4_000+1 and got[1].filled == n
+
+
+def test_large_text_files_of_two_days(tmp_path, monkeypatch):
+    "Two CSV files above the threshold are compared as they are below it."
+    from dsmon_research import read
+    lines = [f"{i},{i%7},x" for i in range(3000)]
+    (tmp_path/"old.csv").write_text("\n".join(["id,v,w", *lines])+"\n")
+    (tmp_path/"new.csv").write_text("\n".join(["id,v,w", *lines[100:], *(f"{i},short" for i in range(3000, 3050)), "7,9,x"])+"\n")
+    want = profile_table(tmp_path/"new.csv", ["id"], tmp_path/"old.csv").table
+    monkeypatch.setattr(read, "LARGE_FILE", 1000)
+    assert profile_table(tmp_path/"new.csv", ["id"], tmp_path/"old.csv").table == pytest.approx(want) and want["created_share"] > 0
 
 
 def test_under_a_memory_limit(tmp_path):
