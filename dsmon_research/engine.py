@@ -10,7 +10,7 @@ __all__ = ['NUMBER', 'TIME', 'kind_of_type', 'quoted', 'engine', 'Table', 'ahead
            'sample_sql', 'pass_sql', 'number_facts', 'text_facts', 'hashed_sketch', 'sketch_sql', 'grouped_sketch',
            'text_times', 'spelt_in', 'spelt_sql', 'spelt_facts', 'duplicates', 'key_violations', 'text_column',
            'tallied_column', 'Tally', 'Hashes', 'length_facts', 'spelt_numbers', 'sum_facts', 'spelt_times', 'together',
-           'TextPlan', 'text_plan', 'measure_piece', 'TextColumns', 'scan_text', 'pieces', 'scan']
+           'TextPlan', 'text_plan', 'measure_piece', 'TextColumns', 'scan_text', 'sets_sql', 'pieces', 'scan']
 
 # %% ../nbs/01c_engine.ipynb #a076382c
 import glob, math, tempfile
@@ -626,6 +626,22 @@ def scan_text(
     t.n, repeated = got.n, got.repeated()
     columns = [finish(got.column(t, i)) for i in range(len(source.names))]
     return t, columns, dict(duplicate_share=duplicates(t, []) if repeated is None else repeated, bad_line_share=records.bad/max(got.n, 1))
+
+# %% ../nbs/01c_engine.ipynb #a95ba0dc
+def sets_sql(
+    t:Table,
+    few:list[int], # columns that repeat
+)->str:
+    "The value counts of several columns; `g` has the bit of every column that a row is not about."
+    some = [f"c{i}" for i in few]
+    return f"select {', '.join(some)}, grouping({', '.join(some)}) g, count(*) n from {t.sql} group by grouping sets ({', '.join(f'({c})' for c in some)})"
+
+def _set_columns(t, few, answer): # Scanned of each from one answer
+    g, everything = as_numpy(answer["g"]), 2**len(few)-1
+    for k, i in enumerate(few):
+        rows = from_numpy(np.flatnonzero(g == everything-2**(len(few)-1-k)))
+        yield i, whole_column(t, i, pa.table({"v": answer[f"c{i}"].take(rows), "n": answer["n"].take(rows)}))
+
 
 # %% ../nbs/01c_engine.ipynb #f88c733b
 def pieces(ends:list[int], rows:int)->list[tuple[int, int]]:
