@@ -1480,6 +1480,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                       'dsmon_research/tracks.py'),
                                        'dsmon_research.tracks.registered': ('tracks.html#registered', 'dsmon_research/tracks.py'),
                                        'dsmon_research.tracks.run_track': ('tracks.html#run_track', 'dsmon_research/tracks.py'),
+                                       'dsmon_research.tracks.stretches': ('tracks.html#stretches', 'dsmon_research/tracks.py'),
                                        'dsmon_research.tracks.track_a_dataset': ('tracks.html#track_a_dataset', 'dsmon_research/tracks.py'),
                                        'dsmon_research.tracks.track_b_dataset': ('tracks.html#track_b_dataset', 'dsmon_research/tracks.py'),
                                        'dsmon_research.tracks.track_c_dataset': ('tracks.html#track_c_dataset', 'dsmon_research/tracks.py'),

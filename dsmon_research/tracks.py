@@ -9,7 +9,7 @@ __all__ = ['START', 'PUBLISHED', 'PUBLISHED_OTHERS', 'OURS_A', 'METHODS', 'A_SET
            'Judged', 'of_walk', 'of_method', 'cells', 'noise_floor', 'twin_line', 'chosen', 'registered',
            'track_a_dataset', 'keys_hash', 'perturbed', 'column_roles', 'ColumnJudge', 'column_scores', 'column_p',
            'recall_at_precision', 'Rows', 'column_line', 'track_b_dataset', 'known_of', 'track_c_dataset', 'operating',
-           'injected', 'track_d_dataset', 'Log', 'log_arrays', 'log_history', 'log_faults', 'logs_of',
+           'injected', 'track_d_dataset', 'Log', 'log_arrays', 'log_history', 'log_faults', 'logs_of', 'stretches',
            'track_m_dataset', 'merged', 'run_track']
 
 # %% ../nbs/09d_tracks.ipynb #7ea99ef1
@@ -636,7 +636,7 @@ def log_faults(
 
 # %% ../nbs/09d_tracks.ipynb #9ef5db69
 def logs_of(name:str, p:Params, stop:int|None)->tuple[list[tuple], int|None]: # (Log, label (T,), kind (T,)) of each stretch, season
-    "A registered data set as logs: its own, a month each and only months with something known; or the one its history would have left."
+    "A registered data set as logs: its own, in stretches around what is known to be bad; or the one its history would have left."
     from dsmon_research.bench import measure
     loaded = registered(name).load(); known = known_of(loaded)
     if loaded.log is None:
@@ -647,9 +647,20 @@ def logs_of(name:str, p:Params, stop:int|None)->tuple[list[tuple], int|None]: # 
         return [(Log(h.ids, h.times, counts), *_known(h.ids, known))], loaded.season
     if "rows" not in loaded.log.column_names: raise UsageError(f"--dataset {name}: its log has no row counts: choose another")
     ids, times = np.array(loaded.log["update"].to_pylist()), loaded.log["time"].to_numpy().astype("datetime64[s]")
-    counts, month = np.column_stack([loaded.log[c].to_numpy() for c in ("rows", "created", "updated", "deleted")]).astype(float), times.astype("datetime64[M]")
+    counts = np.column_stack([loaded.log[c].to_numpy() for c in ("rows", "created", "updated", "deleted")]).astype(float)
     label, kind = _known(ids, known)
-    return [(Log(ids[w].tolist(), times[w], counts[w]), label[w], kind[w]) for m in np.unique(month[label == 1])[:stop] for w in [month == m]], None
+    return [(Log(ids[w].tolist(), times[w], counts[w]), label[w], kind[w]) for w in stretches(np.flatnonzero(label == 1), len(ids))[:stop]], None
+
+def stretches(
+    bad:np.ndarray, T:int,             # known bad updates, in time order; length of the log
+    before:int=500, after:int=100,     # updates around each
+)->list[slice]:                        # they do not overlap
+    "Where a long log is worth walking: each bad update with its past."
+    out = []
+    for t in bad.tolist():
+        if out and t-before <= out[-1].stop: out[-1] = slice(out[-1].start, min(t+after, T))
+        else: out.append(slice(max(t-before, 0), min(t+after, T)))
+    return out
 
 def _known(ids, known): # labels (T,), -1 = set aside, and kinds (T,)
     get = lambda u: known.get(u, dict(label=0, kind=None))
@@ -658,7 +669,7 @@ def _known(ids, known): # labels (T,), -1 = set aside, and kinds (T,)
 # %% ../nbs/09d_tracks.ipynb #45cbcb46
 def _log_twins(log, label, first, most=300): # twins (Twin) and their probes, at no more than `most` sound updates
     at = np.flatnonzero(label == 0); at = at[at >= first]
-    at = at[::max(len(at)//most, 1)]
+    at = at[::-(-len(at)//most) or 1]
     got = [(Twin(int(t), k, None, m), c, g, log.counts[t-1, 0]) for t in at for (k, m), (c, g) in log_faults(log, t).items()]
     table, values = log_arrays(np.array([c for _, c, _, _ in got], float), np.array([b for *_, b in got]), np.array([g for _, _, g, _ in got]))
     return [k for k, *_ in got], (table, values, [{} for _ in got], np.array([k.t for k, *_ in got], int))
@@ -681,7 +692,7 @@ def track_m_dataset(
         mine, probes = _log_twins(log, label, first)
         h = log_history(log)
         truth = Truth(label == 1, np.full(len(label), "", object), probes[3], np.array([k.error for k in mine], object))
-        walks, lost = walk_all(big_world(h, season or find_season(h.times[:28]), probes), truth, names, p.backtest.members, dict(alpha=alpha, warmup=p.backtest.warmup, least=p.backtest.min_calibration, refit_every=max(p.backtest.refit_every, len(label)//100), seed=p.seed), workers)
+        walks, lost = walk_all(big_world(h, season or find_season(h.times[:28]), probes), truth, names, p.backtest.members, dict(alpha=alpha, warmup=p.backtest.warmup, least=p.backtest.min_calibration, refit_every=max(p.backtest.refit_every, len(label)//100), seed=p.seed), workers if len(logs) == 1 else 1)
         why |= lost
         for n, k in walks.items(): parts.setdefault(n, []).append((of_walk(k, mine, h.columns, alpha), first))
         info += [k._replace(t=k.t-first+offset) for k in mine]; labels.append(label[first:]); kinds.append(kind[first:]); offset += len(label)-first

@@ -194,10 +194,10 @@ def test_track_m():
 
 
 def test_logs_with_real_faults():
-    "One month of the real log: what was empty or partial there stays in the stream and is counted."
+    "A stretch of the real log: what was empty or partial there stays in the stream and is counted."
     have("pge_outages_profile")
     got = run_track("M", "pge_outages_profile", ["max_z"], stop=1, workers=1).result
-    assert got["n_real_bad"] >= 1 and got["n_updates"] > 500
+    assert got["n_real_bad"] >= 1 and got["n_updates"] > 100
 
 
 def test_tables_of_any_type_survive(flights):
