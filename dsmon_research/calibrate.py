@@ -39,10 +39,10 @@ def tail(
     u, beta, f = _tail_of(past, share)
     return f*np.exp(-np.maximum(np.asarray(scores, float)-u, 0)/beta)
 
-def _tail_of(past, share): # where the tail begins, its mean excess (raised by two standard errors), its part of the past
+def _tail_of(past, share): # where the tail begins, its mean excess (raised, as it is a guess), its part of the past
     s = np.sort(np.asarray(past, float)); m = max(int(np.ceil(share*len(s))), min(5, len(s)-1))
     u, excess = s[-m-1], s[-m:]-s[-m-1]
-    return u, max(excess.mean()*(1+2/np.sqrt(m)), 1e-9*max(abs(u), 1)), (m+1)/(len(s)+1)
+    return u, max(excess.mean()*(1+.5/np.sqrt(m)+1/m), 1e-9*max(abs(u), 1)), (m+1)/(len(s)+1)
 
 # %% ../nbs/08_calibrate.ipynb #67fca6e7
 def p_values(
@@ -50,12 +50,12 @@ def p_values(
     scores:np.ndarray, # scores to judge (k,)
     least:int=20,      # past scores below which nothing is judged
 )->np.ndarray:         # (k,); NaN where it cannot be judged yet
-    "Conformal p-values, with the exponential tail above the largest past score."
+    "Conformal p-values, with the exponential tail where fewer than five past scores are as high."
     past, scores = np.asarray(past, float), np.asarray(scores, float)
     if len(past) < max(least, 2): return np.full(len(scores), np.nan)
-    p = conformal(past, scores)
-    above = scores > past.max()
-    p[above] = np.minimum(p[above], tail(past, scores[above]))
+    p, counted = conformal(past, scores), 5.5/(len(past)+1)
+    high = (p < counted) & (scores > _tail_of(past, .15)[0])
+    p[high] = np.minimum(tail(past, scores[high]), counted)
     return np.maximum(p, 1e-12)
 
 def smooth_p(
@@ -96,6 +96,8 @@ def recent(
     "The last two thirds: what a monitor scored while it was still learning its dataset fades out."
     return past[len(past)//3:]
 
+
+# %% ../nbs/08_calibrate.ipynb #43f922b0
 class Calibration:
     "Past scores of one detector: `step` judges a score, then remembers it, unless its alert was confirmed as a fault."
     def __init__(self, alpha:float, least:int=20, patience:int=7): self.alpha, self.least, self.patience, self.past, self.open = alpha, least, patience, [], []

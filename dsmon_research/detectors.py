@@ -138,11 +138,12 @@ def few_and_many(
 # %% ../nbs/07_detectors.ipynb #8ae44a91
 class RobustPCA(Detector):
     "What the past's principal components leave of each feature, relative to what they usually leave."
-    _min_rows = 3
-    def __init__(self, variance=.8, floor=.25, cut=6.): self.variance, self.floor, self.cut = variance, floor, cut
+    _min_rows, refit_growth = 3, 1.05
+    def __init__(self, variance=.8, floor=.25, cut=6., memory=365): self.variance, self.floor, self.cut, self.memory = variance, floor, cut, memory
 
     def _learn(self, X, y):
-        self._check(0 < self.variance <= 1 and self.floor > 0 and self.cut > 0, "variance must be in (0, 1], floor and cut > 0")
+        self._check(0 < self.variance <= 1 and self.floor > 0 and self.cut > 0 and self.memory > 2, "variance must be in (0, 1], floor and cut > 0, memory > 2")
+        X = X[-self.memory:]
         self.center_ = np.median(X, axis=0)
         self.scale_ = np.maximum(1.4826*np.median(np.abs(X - self.center_), axis=0), self.floor)
         Z = np.clip((X - self.center_)/self.scale_, -self.cut, self.cut)
