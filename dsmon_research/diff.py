@@ -429,6 +429,7 @@ def _collect(con, folder, new, old, plan, side, stamp, write, budget):
     parts = min(-(-(n+m)*2*sum(np.dtype((_dtypes | dict(at=_at(n+m)))[k]).itemsize for k in names)//budget), 256) or 1
     a, b = (_Rows(names, r, parts, folder/s) for r, s in ((n, "new"), (m, "old")))
     _scan(con, new, plan, a, write)
+    if side and old is None: con.close() # has served: its memory is free for the match
     if side: _fill(b, _side_batches(side))
     else: _scan(con, old, plan, b)
     return a, b
