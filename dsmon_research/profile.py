@@ -345,6 +345,8 @@ def schema_changes(columns, before):
     now, was = ({(c.name, c.type) for c in p} for p in (columns, before))
     return len({a for a, _ in now ^ was})
 
+
+# %% ../nbs/02_profile.ipynb #b322362b
 def partners(
     rows:np.ndarray, keys:np.ndarray|None, # hashes (n,); None where the dataset has no key
     previous,                              # Profile of the update before, with row hashes
@@ -375,6 +377,8 @@ def with_change(c:ColumnProfile, share:float|None)->ColumnProfile:
     if c.metrics.get("changed_share") == share: return c
     return replace(c, metrics={k: v for k, v in c.metrics.items() if k != "changed_share"} | ({} if share is None else dict(changed_share=share)))
 
+
+# %% ../nbs/02_profile.ipynb #0d41650b
 def _finish(columns, rows, key, previous, name, more=()): # table metrics from finished columns
     n = len(rows)
     table = dict(rows=n, columns=len(columns), duplicate_share=1-len(np.unique(rows))/n if n else 0., **dict(more))
