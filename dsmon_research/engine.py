@@ -311,7 +311,7 @@ def text_times(
     real = (m >= 1) & (m <= 12) & (d >= 1) & (d <= after-first) & (h < 24) & (i < 60) & (s < 60)
     return ((first+d-1)*86400+h*3600+i*60+s-np.array(east, np.int64)[as_numpy(zone.indices)])[real], real
 
-
+# %% ../nbs/01c_engine.ipynb #3445e171
 def spelt_in(
     values:pa.Array, # texts
 )->tuple[float|None, bool]: # mean of the numbers, None without any; are there times?
@@ -464,6 +464,7 @@ def length_facts(
     blank = int((as_numpy(pc.utf8_length(pc.ascii_trim_whitespace(texts.take(from_numpy(np.flatnonzero(maybe)))))) == 0).sum()) if maybe.any() else 0
     return dict(filled=len(chars), low=int(chars.min()), high=int(chars.max()), s=int(chars.sum(dtype=np.int64)), blank=blank)
 
+# %% ../nbs/01c_engine.ipynb #5564e1d1
 def spelt_numbers(texts:pa.Array, filled:np.ndarray|slice=slice(None))->np.ndarray:
     "The numbers among texts; the pattern is asked where not all are finite numbers."
     try: x = as_numpy(texts.cast(pa.float64()))[filled]
@@ -488,6 +489,7 @@ def spelt_times(texts:pa.Array, filled:np.ndarray|slice=slice(None))->np.ndarray
         except pa.ArrowInvalid: continue
     return text_times(texts.filter(pc.match_substring_regex(texts, TIME).fill_null(False)))[0]
 
+# %% ../nbs/01c_engine.ipynb #5564e1d3
 def together(parts:list[dict])->dict:
     "The facts of all pieces, from those of each."
     fold = dict(low=min, high=max)
@@ -510,6 +512,7 @@ def text_plan(
     few = [i for i in plain if expected[i] <= plan.low and i not in more]
     return TextPlan(few, {i for i in few if expected[i] < 2_000}, {i: spelt_in(plain[i]) for i in plain if i not in set(few)}, sorted(plain, key=expected.get, reverse=True)[:2], sample_size(plan.lines, source.rows)/max(source.rows, 1), 2*plan.kept, plan.low)
 
+# %% ../nbs/01c_engine.ipynb #8d591141
 def _row_hash(columns): # one hash per row from those of some of its cells, the order told apart
     h = columns[0]
     for c in columns[1:]: h = mix(h)+c
@@ -596,7 +599,7 @@ def scan_text(
     np.empty(1 << 22) # 32 MB given back: from now on the C library keeps what is freed, instead of asking the system for each piece's arrays anew
     t, p, records = Table(con, source), text_plan(source, plan, more), Records(source)
     got, threads = TextColumns(p), con.execute("select current_setting('threads')").fetchone()[0]
-    for piece in tqdm(ahead(lambda b: measure_piece(b, p), _pieces(records), threads), "profile", delay=2, leave=False, disable=None):
+    for piece in tqdm(ahead(lambda b: measure_piece(b, p), _pieces(records), max(threads-1, 1)), "profile", delay=2, leave=False, disable=None):
         got.add(piece)
         if late := {i for i, x in got.tallies.items() if len(x.distinct) > 4*plan.low}: return scan_text(con, source, plan, finish, more | late)
     t.n, repeated = got.n, got.repeated()
