@@ -11,7 +11,7 @@ import argparse, contextlib, importlib.metadata, io, itertools, os, sys, tempfil
 from dataclasses import dataclass
 from pathlib import Path
 
-from .config import DsmonError, SourceError, UsageError, atomic_write, check_name, dataset, find_root, load_params
+from .project import DsmonError, SourceError, UsageError, atomic_write, check_name, find_root
 
 # %% ../nbs/14_cli.ipynb #eb4f7198
 @dataclass
@@ -33,7 +33,7 @@ def do_profile(a)->Done:
     return Done(data, got.text())
 
 def _json(data):
-    from dsmon_research.config import dump_json
+    from dsmon_research.project import dump_json
     return dump_json(data)
 
 # %% ../nbs/14_cli.ipynb #1393eb6c
@@ -117,6 +117,7 @@ def _project(): # (root, text of params.yaml, is it new); DSMON_ROOT may name a 
     return root, (root/"params.yaml").read_text(encoding="utf-8"), False
 
 def _checked(text, name): # the project's parameters as this text would make them
+    from dsmon_research.config import load_params
     with tempfile.TemporaryDirectory() as d:
         (Path(d)/"params.yaml").write_text(text, encoding="utf-8")
         return load_params(d).datasets[name]
@@ -124,6 +125,7 @@ def _checked(text, name): # the project's parameters as this text would make the
 # %% ../nbs/14_cli.ipynb #2afcc69f
 def do_init(a)->Done:
     "`dsmon init NAME --source URI`: look at the first updates, add a block to params.yaml."
+    from dsmon_research.config import load_params
     from dsmon_research.collect import updates
     name, (root, text, new) = check_name(a.name), _project()
     if not new and name in load_params(root).datasets and not a.force:
@@ -158,6 +160,7 @@ def _track(name, root): # MLflow is a view: without it, or with a broken store, 
 
 def do_stage(a)->Done:
     "`dsmon stage STAGE NAME`: run exactly one stage."
+    from dsmon_research.config import dataset, load_params
     from dsmon_research.stages import STAGES, outputs, run_stage
     root, begin = find_root(), time.monotonic()
     if a.stage == "compare":
@@ -173,6 +176,7 @@ def do_stage(a)->Done:
 
 # %% ../nbs/14_cli.ipynb #accd8d86
 def _fresh(name, *goals): # root and parameters, with these stages up to date
+    from dsmon_research.config import dataset, load_params
     from dsmon_research.stages import freshen, upstream
     root = find_root()
     params = load_params(root); dataset(params, name)

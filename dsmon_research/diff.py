@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from .config import SourceError, UsageError
+from .project import SourceError, UsageError
 from .read import as_arrow
 from .sketch import mix
 from .words import number_words, shown

@@ -6,11 +6,12 @@ Scans a table of any size in DuckDB: all values of columns that repeat, exact su
 
 # %% auto #0
 __all__ = ['NUMBER', 'TIME', 'kind_of_type', 'quoted', 'engine', 'Table', 'ahead', 'Plan', 'expected_distinct', 'sample_size',
-           'level_for', 'Scanned', 'group_sql', 'whole_column', 'facts_sql', 'hash_sql', 'below', 'sample_sql',
-           'pass_sql', 'number_facts', 'text_facts', 'hashed_sketch', 'sketch_sql', 'grouped_sketch', 'text_times',
-           'spelt_in', 'spelt_sql', 'spelt_facts', 'duplicates', 'key_violations', 'passed_column', 'Tally', 'Hashes',
-           'length_facts', 'spelt_numbers', 'sum_facts', 'spelt_times', 'together', 'TextPlan', 'text_plan',
-           'measure_piece', 'TextColumns', 'scan_text', 'scan']
+           'level_for', 'Scanned', 'group_sql', 'whole_column', 'facts_sql', 'exact_as_double', 'hash_sql', 'below',
+           'sample_sql', 'pass_sql', 'number_facts', 'text_facts', 'hashed_sketch', 'sketch_sql', 'grouped_sketch',
+           'text_times', 'spelt_in', 'spelt_sql', 'spelt_facts', 'duplicates', 'key_violations', 'text_column',
+           'tallied_column', 'ValueCounts', 'Hashes', 'length_facts', 'spelt_numbers', 'sum_facts', 'spelt_times',
+           'together', 'TextPlan', 'text_plan', 'measure_piece', 'TextColumns', 'scan_text', 'sets_sql', 'pieces',
+           'scan']
 
 # %% ../nbs/01c_engine.ipynb #a076382c
 import glob, math, tempfile
@@ -18,15 +19,17 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa, pyarrow.compute as pc, pyarrow.parquet as pq
 from tqdm import tqdm
 
-from .config import SourceError, UsageError
+from .project import SourceError, UsageError
 from .read import Records, Text
-from .sketch import BIG, NULL, Sketch, as_numpy, from_numpy, mix, sketch, text_hashes, value_hashes
+from .sketch import BIG, NULL, Sketch, as_numpy, from_numpy, mix, runs, sketch, text_hashes, value_hashes
+from .tally import Tallies, Tally, folded, in_order, sample_rows, tallied_facts
 
 # %% ../nbs/01c_engine.ipynb #8514954b
 def kind_of_type(
@@ -54,8 +57,10 @@ def engine(
     import duckdb
     with tempfile.TemporaryDirectory(prefix="dsmon-") as scratch:
         given = {"threads": threads, "memory_limit": memory_limit}
-        con = duckdb.connect(config={"temp_directory": scratch, "preserve_insertion_order": "false", "autoinstall_known_extensions": "false", "autoload_known_extensions": "false", "enable_external_file_cache": "false"} | {k: str(v) for k, v in given.items() if v})
-        try: yield con
+        con = duckdb.connect(config={"temp_directory": scratch, "autoinstall_known_extensions": "false", "autoload_known_extensions": "false", "enable_external_file_cache": "false"} | {k: str(v) for k, v in given.items() if v})
+        try:
+            con.execute("set parquet_metadata_cache=true")
+            yield con
         except (duckdb.Error, pa.ArrowException, OSError) as e: raise SourceError(f"scan: {str(e).splitlines()[0]}: check that the file is whole, or give more memory") from e
         finally: con.close()
 
@@ -63,7 +68,7 @@ def engine(
 class Table:
     "A Parquet file, text file or Arrow table under a connection."
     def __init__(self, con, source):
-        self.con, self.arrow, self.text, self._exact = con, None, None, {}
+        self.con, self.arrow, self.text = con, None, None
         if isinstance(source, pa.Table): self._arrow(source)
         elif isinstance(source, Text): self._text(source)
         else: self._parquet(Path(source))
@@ -71,12 +76,14 @@ class Table:
 
     def _arrow(self, t):
         self.schema, self.n, self.sql = t.schema, t.num_rows, "arrow_table"
+        self.ends = [*range(100_000, t.num_rows, 100_000), t.num_rows]
         self.arrow = t.rename_columns([f"c{i}" for i in range(t.num_columns)]).append_column("r", from_numpy(np.arange(t.num_rows)))
 
     def _parquet(self, path):
         try:
-            with pq.ParquetFile(path) as f: self.schema, self.n = f.schema_arrow, f.metadata.num_rows
+            with pq.ParquetFile(path) as f: self.schema, self.n, groups = f.schema_arrow, f.metadata.num_rows, [f.metadata.row_group(k).num_rows for k in range(f.num_row_groups)]
         except (OSError, pa.ArrowInvalid) as e: raise SourceError(f"{str(path)!r}: {str(e).splitlines()[0]}: check that the file is whole and readable") from e
+        self.ends = np.cumsum(groups).tolist() # of row groups
         self.sql = f"read_parquet({quoted(glob.escape(str(path)))}, file_row_number=true, hive_partitioning=false) t({', '.join([f'c{i}' for i in range(len(self.schema))]+['r'])})"
 
     def _text(self, f): self.text, self.schema, self.n, self.sql = f, pa.schema([(n, pa.string()) for n in f.names]), f.rows, "text_records"
@@ -88,17 +95,15 @@ class Table:
         if pa.types.is_binary(t) or pa.types.is_large_binary(t): return f"lower(hex({c}))"
         return f"{c}::DOUBLE" if pa.types.is_decimal(t) else f"{c}::VARCHAR" if pa.types.is_dictionary(t) and self.kinds[i] == "text" else c
 
-    def exact_as_double(self, i:int)->bool:
-        "Do all whole numbers of column i lie within 2^53? A Parquet file's footer knows without reading a row."
-        if i not in self._exact:
-            low, high = self.ask(f"select min(c{i}) a, max(c{i}) b from {self.sql}").to_pylist()[0].values()
-            self._exact[i] = low is None or (low >= -2**53 and high <= 2**53)
-        return self._exact[i]
+    def rows(self, columns:list[int], a:int, b:int)->tuple:
+        "The question for rows a to b of some columns, in order."
+        sql = f"select {', '.join(f'{self.x(i)} c{i}' for i in columns)} from {self.sql}"
+        return (sql, (a, b)) if self.arrow is not None else (f"{sql} where r >= {a} and r < {b}",)
 
-    def ask(self, sql:str)->pa.Table:
-        "The answer to a question; may be called from several threads."
+    def ask(self, sql:str, rows:tuple|None=None)->pa.Table:
+        "The answer to a question, of all rows or of some of an Arrow table; may be called from several threads."
         cursor = self.con.cursor()
-        if self.arrow is not None: cursor.register("arrow_table", self.arrow)
+        if self.arrow is not None: cursor.register("arrow_table", self.arrow.slice(rows[0], rows[1]-rows[0]) if rows else self.arrow)
         if self.text: cursor.register("text_records", pa.RecordBatchReader.from_batches(pa.schema([(c, pa.string()) for c in self.text.columns]), iter(Records(self.text))))
         return cursor.sql(sql).to_arrow_table()
 
@@ -120,12 +125,16 @@ def ahead(
 @dataclass(frozen=True)
 class Plan:
     "Sizes that the scan is built on; the defaults are those of the measurements."
-    probe:int=61_440     # rows looked at first: half a row group of most writers
-    few:int=250_000      # different values up to which a column is kept whole
+    probe:int=20_480     # rows looked at first
+    few:int=250_000      # different values up to which a column of texts is kept whole
+    tallied:int=100_000  # the same of numbers and times, which cost less to tally
+    small:int=10_000     # different values up to which columns are grouped together
+    cells:int=5_000_000  # of numbers in one answer: 40 MB
     kept:int=40_000      # hashes from which the number of different values is estimated: 0.5 % standard error
     listed:int=1_000_000 # rows up to which the hashed values are collected by the one pass itself
     numbers:int=650_000  # rows in the sample of numbers and times: 0.06 % standard error of a median's rank
     texts:int=120_000    # rows in the sample of texts
+    repeated:int=150_000 # rows whose hashes tell of duplicates
     lines:int=300_000    # rows in the sample of a text file
     low:int=250_000      # different values up to which a text file's column is kept whole
     group:int=10         # columns in one pass
@@ -180,19 +189,11 @@ def _sorted(values, counts): # texts by hash, all else by value, NaN last; the h
     order = np.argsort(h if h is not None else as_numpy(values))
     return values.take(from_numpy(order)), counts[order], h[order] if h is not None else None
 
-def _distinct(h): # sorted: the first of each value, and how many there are
-    first = np.flatnonzero(np.concatenate([[True], h[1:] != h[:-1]])) if len(h) else np.empty(0, int)
-    return first, np.diff(first, append=len(h))
-
 def _counted(texts): # different ones by hash, and their counts
     h = value_hashes(texts := texts.drop_null())
     order = np.argsort(h)
-    first, counts = _distinct(h[order])
+    first, counts = runs(h[order])
     return texts.take(from_numpy(order[first])), counts
-
-def _ordered(a): # numbers or times in order; -0. is 0.
-    x = np.sort(as_numpy(a.drop_null()))
-    return from_numpy(x+x.dtype.type(0) if x.dtype.kind == "f" else x).view(a.type)
 
 def group_sql(t:Table, i:int, where:str="")->str:
     "All values of column i with their counts."
@@ -207,12 +208,11 @@ def whole_column(t:Table, i:int, answer:pa.Table)->Scanned:
     return Scanned(t.schema.field(i).name, t.schema.field(i).type, t.n, int(counts.sum()), values, counts, hashes=hashes)
 
 # %% ../nbs/01c_engine.ipynb #3c5fc1d7
-_NUMBER = dict(low="min({f})", high="max({f})", s="fsum({f}::DOUBLE)", q="fsum(({f}::DOUBLE-{c})*({f}::DOUBLE-{c}))", finite="count({f})", zero="countif({f}=0)::BIGINT", negative="countif({f}<0)::BIGINT")
-_FACTS = dict(int=_NUMBER | {"s": "sum({f})::VARCHAR"}, float=_NUMBER | {"whole": "countif({f}=trunc({f}))::BIGINT"}, time=dict(low="epoch_us(min({f}))", high="epoch_us(max({f}))"),
+_FACTS = dict(float=dict(low="min({f})", high="max({f})", s="fsum({f}::DOUBLE)", q="fsum(({f}::DOUBLE-{c})*({f}::DOUBLE-{c}))", finite="count({f})", zero="countif({f}=0)::BIGINT", negative="countif({f}<0)::BIGINT", whole="countif({f}=trunc({f}))::BIGINT"),
               text=dict(low="min(length({f}))", high="max(length({f}))", s="sum(length({f}))::BIGINT"))
 
 def facts_sql(
-    kind:str,     # int, float, time or text
+    kind:str,     # float or text
     x:str,        # SQL of the value
     f:str=None,   # SQL of what is summed, where that is not x itself
     centre:float=0.,
@@ -221,11 +221,16 @@ def facts_sql(
     parts = {"filled": f"count({x})"} | {k: v.format(f=f or x, c=f"({centre!r})") for k, v in _FACTS[kind].items()}
     return f"struct_pack({', '.join(f'{k} := {v}' for k, v in parts.items())})"
 
+def exact_as_double(t:Table, i:int)->bool:
+    "Do all whole numbers of column i lie within 2^53? A Parquet file's footer knows without reading a row."
+    low, high = t.ask(f"select min(c{i}) a, max(c{i}) b from {t.sql}").to_pylist()[0].values()
+    return low is None or (low >= -2**53 and high <= 2**53)
+
 def hash_sql(t:Table, i:int)->str:
     "SQL of the value's hash, as in `sketch`."
     x, k, type_ = t.x(i), t.kinds[i], t.schema.field(i).type
     if k == "time": return f"hash(({x}-DATE '1970-01-01')::DOUBLE)" if pa.types.is_date(type_) else f"hash(epoch_us({x})::DOUBLE)"
-    if k == "int" and type_.bit_width == 64 and not t.exact_as_double(i): return f"case when {x} between -9007199254740992 and 9007199254740992 then hash({x}::DOUBLE) else hash(xor({x}, {BIG}::{'U' if pa.types.is_unsigned_integer(type_) else ''}BIGINT)) end"
+    if k == "int" and type_.bit_width == 64 and not exact_as_double(t, i): return f"case when {x} between -9007199254740992 and 9007199254740992 then hash({x}::DOUBLE) else hash(xor({x}, {BIG}::{'U' if pa.types.is_unsigned_integer(type_) else ''}BIGINT)) end"
     return f"hash({x}::DOUBLE)" if k in ("int", "float") else f"hash({x})"
 
 def below(level:int)->str: return f"<= {2**(64-level)-1}::UBIGINT" # at level 0 all
@@ -239,13 +244,13 @@ def sample_sql(
 
 def pass_sql(
     t:Table,
-    todo:dict,  # column -> (level or None, centre)
+    todo:dict,  # column -> level or None
     every:int,
 )->str:
-    "One pass over a group of columns of like kind."
-    facts = [f"{facts_sql(t.kinds[i], t.x(i), centre=c)} f{i}" for i, (_, c) in todo.items()]
-    hashed = [f"list({t.x(i)}) filter ({hash_sql(t, i)} {below(level)}) h{i}" for i, (level, _) in todo.items() if level is not None]
-    blank = [f"list({t.x(i)}) filter ({t.x(i)} < '!') b{i}" for i in todo if t.kinds[i] == "text"]
+    "One pass over a group of columns of texts."
+    facts = [f"{facts_sql('text', t.x(i))} f{i}" for i in todo]
+    hashed = [f"list({t.x(i)}) filter ({hash_sql(t, i)} {below(level)}) h{i}" for i, level in todo.items() if level is not None]
+    blank = [f"list({t.x(i)}) filter ({t.x(i)} < '!') b{i}" for i in todo]
     drawn = ", ".join(f"s{i} := {t.x(i)}" for i in todo)
     return f"select {', '.join(facts+hashed+blank)}, list(struct_pack({drawn})) filter (s) drawn from (select *, {sample_sql(every)} s from {t.sql})"
 
@@ -253,7 +258,7 @@ def pass_sql(
 def _digits(x): return float(f"{x:.12g}")
 
 def number_facts(
-    f:dict,      # from `facts_sql`
+    f:dict,      # from `facts_sql` or `tallied_facts`
     kind:str,
     centre:float,
 )->dict:
@@ -282,7 +287,7 @@ def hashed_sketch(
 )->Sketch:           # not yet cut to its final size
     "The sketch of a column from its rows below the threshold."
     h = np.sort(value_hashes(values.drop_null()))
-    first, counts = _distinct(h)
+    first, counts = runs(h)
     return Sketch(level, h[first], counts, filled)
 
 def sketch_sql(t:Table, i:int, level:int)->str:
@@ -365,22 +370,32 @@ def key_violations(
     return (t.ask(sql)["n"][0].as_py() or 0)/max(t.n, 1)
 
 # %% ../nbs/01c_engine.ipynb #899d09cc
-def _look(t, plan): # different values among the first rows, and a centre for each number
-    out = {}
-    for a in range(0, len(t.kinds), plan.group):
-        some = range(a, min(a+plan.group, len(t.kinds)))
-        parts = [f"count(distinct {t.x(i)}) d{i}"+(f", avg({t.x(i)}::DOUBLE) filter ({t.x(i)}::DOUBLE between -1e150 and 1e150) m{i}" if t.kinds[i] in ("int", "float") else "") for i in some]
-        got = t.ask(f"select {', '.join(parts)} from {t.sql} where r < {plan.probe}").to_pylist()[0]
-        out |= {i: (got[f"d{i}"], float(f"{got.get(f'm{i}') or 0.:.3g}")) for i in some}
+def _seen(a): # different values of some rows, and a centre of the numbers
+    a = _plain(a).drop_null()
+    if a.type == pa.string(): return pc.count_distinct(a).as_py(), 0.
+    x = np.sort(as_numpy(a))
+    y = x.astype(float)
+    y = y[np.abs(y) <= 1e150]
+    return len(runs(x)[0]), float(f"{y.mean():.3g}") if len(y) else 0.
+
+def _look(t, plan): # `_seen` of the first rows
+    out, n, wanted = {}, min(plan.probe, t.n), [i for i, k in enumerate(t.kinds) if k not in ("bool", "other")]
+    per = max(1, plan.cells//max(n, 1))
+    for a in range(0, len(wanted), per):
+        got = t.ask(*t.rows(wanted[a:a+per], 0, n))
+        out |= {i: _seen(c) for i, c in zip(wanted[a:a+per], got.columns)}
     return out
 
-def _routes(t, seen, plan): # columns to group, and passes over the others
-    n = min(plan.probe, t.n)
-    expected = {i: expected_distinct(n, d, t.n) for i, (d, _) in seen.items()}
-    few = [i for i, k in enumerate(t.kinds) if k in ("bool", "other") or expected[i] <= plan.few]
-    many = {i: (level_for(expected[i], plan.kept), seen[i][1]) for i in expected if i not in set(few)}
-    passes = [dict(list(p.items())[a:a+plan.group]) for text in (False, True) if (p := {i: v for i, v in many.items() if (t.kinds[i] == "text") == text}) for a in range(0, len(p), plan.group)]
-    return few, passes, expected
+def _routes(t, seen, plan): # columns to group, alone and together; passes over texts; numbers: all column -> (level, centre)
+    expected = {i: expected_distinct(min(plan.probe, t.n), d, t.n) for i, (d, _) in seen.items()}
+    most = {"text": plan.few}
+    few = [i for i in range(len(t.kinds)) if i not in seen or expected[i] <= most.get(t.kinds[i], min(plan.few, plan.tallied))]
+    many = {i: (level_for(expected[i], plan.kept), seen[i][1]) for i in sorted(set(range(len(t.kinds)))-set(few), key=lambda i: -expected[i])}
+    together = [i for i in few if t.x(i) == f"c{i}" and (t.kinds[i] == "bool" or i in seen and expected[i] <= plan.small)]
+    split = lambda some, size: [some[a:a+size] for a in range(0, len(some), size)]
+    texts, numbers = ([i for i in many if (t.kinds[i] == "text") == text] for text in (True, False))
+    per = max(1, min(plan.group, plan.cells//(4*max(np.diff(t.ends, prepend=0), default=1)))) # four row groups at a time keep all threads busy
+    return [[i] for i in few if i not in together]+split(together, plan.group), [{i: many[i] for i in p} for p in split(texts, plan.group)], [{i: many[i] for i in p} for p in split(numbers, per)]
 
 # %% ../nbs/01c_engine.ipynb #4b7f9966
 def _spoilt(facts): # infinities, NaN or squares beyond float64 among what was summed
@@ -396,25 +411,35 @@ def _finer(t, i, level, s, plan): # the sketch of column i, asked again at a fin
         s = grouped_sketch(t.ask(sketch_sql(t, i, level) if level else group_sql(t, i, f"where {t.x(i)} is not null")), level, 0)
     return s
 
-def passed_column(
+def text_column(
     t:Table, i:int,
-    level:int, centre:float,
+    level:int,
     answer:pa.Table,   # of `pass_sql`
     plan:Plan,
 )->Scanned:
-    "A column from its part of a pass."
-    facts, kind = answer[f"f{i}"][0].as_py(), t.kinds[i]
-    if not facts["filled"] or _spoilt(facts): return whole_column(t, i, t.ask(group_sql(t, i)))
-    hashed = _list(answer, f"h{i}")
-    s = hashed_sketch(hashed, level, facts["filled"]) if hashed is not None else None
-    s = _finer(t, i, level, s, plan)
+    "A column of texts from its part of a pass."
+    facts = answer[f"f{i}"][0].as_py()
+    if not facts["filled"]: return whole_column(t, i, t.ask(group_sql(t, i)))
+    hashed, drawn = _list(answer, f"h{i}"), _plain(answer["drawn"][0].values.field(f"s{i}"))
+    s = _finer(t, i, level, hashed_sketch(hashed, level, facts["filled"]) if hashed is not None else None, plan)
     s.total = facts["filled"]
-    drawn = _plain(answer["drawn"][0].values.field(f"s{i}"))
-    own = text_facts(facts, _list(answer, f"b{i}"), t.n) if kind == "text" else number_facts(facts, kind, centre) if kind != "time" else {k: float(int(facts[j]/1e6)) for k, j in (("oldest", "low"), ("newest", "high"))}
-    return Scanned(t.schema.field(i).name, t.schema.field(i).type, t.n, facts["filled"], *(_counted(drawn) if kind == "text" else (_ordered(drawn), None)), own, s, len(drawn))
+    return Scanned(t.schema.field(i).name, t.schema.field(i).type, t.n, facts["filled"], *_counted(drawn), text_facts(facts, _list(answer, f"b{i}"), t.n), s, len(drawn))
+
+def tallied_column(
+    t:Table, i:int,
+    of:Tally,
+    plan:Plan,
+)->Scanned:
+    "A column of numbers or times from its tally."
+    facts = tallied_facts(of) if of.filled else {}
+    if not of.filled or _spoilt(facts): return whole_column(t, i, t.ask(group_sql(t, i)))
+    s = _finer(t, i, of.level, folded(of), plan)
+    s.total = of.filled
+    own = facts if of.kind == "time" else number_facts(facts, of.kind, of.centre)
+    return Scanned(t.schema.field(i).name, t.schema.field(i).type, t.n, of.filled, from_numpy(in_order(of)).view(of.type), None, own, s, of.drawn)
 
 # %% ../nbs/01c_engine.ipynb #5564e1c1
-class Tally:
+class ValueCounts:
     "Value counts of a column, added up: of values with their counts, or of rows."
     def __init__(self, patience:int=250_000): self.patience, self.new, self.size, self.distinct, self.counts = patience, [], 0, [], np.empty(0, np.int64)
     def add(self, values:pa.Array, counts:np.ndarray|None=None): # None: each once
@@ -441,7 +466,7 @@ class Hashes:
     def sketch(self, total:int)->Sketch:
         h, counts = (np.concatenate([a, *b]) for a, b in zip(self.held, (self.new, [np.ones(self.size, np.int64)])))
         order = np.argsort(h)
-        first = np.flatnonzero(np.concatenate([[True], (h := h[order])[1:] != h[:-1]])) if len(h) else np.empty(0, int)
+        first, _ = runs(h := h[order])
         s = Sketch(self.level, h[first], np.add.reduceat(counts[order], first) if len(h) else counts, total).fit(self.most)
         self.level, self.held, self.new, self.size = s.level, (s.hashes, s.counts), [], 0
         return s
@@ -553,7 +578,7 @@ def measure_piece(
 class TextColumns:
     "What the pieces of a text file add up to."
     def __init__(self, p:TextPlan):
-        self.p, self.n, self.rows, self.tallies = p, 0, [], {i: Tally(p.low) for i in p.few}
+        self.p, self.n, self.rows, self.tallies = p, 0, [], {i: ValueCounts(p.low) for i in p.few}
         self.hashes, self.facts, self.drawn = {i: Hashes(p.most) for i in p.many}, {i: [] for i in p.many}, {i: [] for i in p.many}
 
     def add(self, piece:dict):
@@ -606,19 +631,55 @@ def scan_text(
     columns = [finish(got.column(t, i)) for i in range(len(source.names))]
     return t, columns, dict(duplicate_share=duplicates(t, []) if repeated is None else repeated, bad_line_share=records.bad/max(got.n, 1))
 
+# %% ../nbs/01c_engine.ipynb #5564e1b1
+def sets_sql(
+    t:Table,
+    few:list[int], # columns that repeat
+)->str:
+    "The value counts of several columns; `g` has the bit of every column that a row is not about."
+    some = [f"c{i}" for i in few]
+    return f"select {', '.join(some)}, grouping({', '.join(some)}) g, count(*) n from {t.sql} group by grouping sets ({', '.join(f'({c})' for c in some)})"
+
+def _set_columns(t, few, answer): # Scanned of each from one answer
+    g, everything = as_numpy(answer["g"]), 2**len(few)-1
+    for k, i in enumerate(few):
+        rows = from_numpy(np.flatnonzero(g == everything-2**(len(few)-1-k)))
+        yield i, whole_column(t, i, pa.table({"v": answer[f"c{i}"].take(rows), "n": answer["n"].take(rows)}))
+
 # %% ../nbs/01c_engine.ipynb #f88c733b
-def _answers(t, few, passes, plan): # (column number, Scanned) as they come
-    every = lambda text: max(1, t.n//max(sample_size(plan.texts if text else plan.numbers, t.n), 1))
-    todo = []
-    for p in passes:
-        listed = {i: (level if t.n/2**level <= plan.listed else None, c) for i, (level, c) in p.items()}
-        todo.append((pass_sql(t, listed, every(t.kinds[next(iter(p))] == "text")), p))
-    todo += [(group_sql(t, i), i) for i in few] # last: the passes' answers take the longest to work on
-    answers = tqdm(ahead(t.ask, [sql for sql, _ in todo]), "profile", len(todo), delay=2, leave=False, disable=None)
-    for (_, what), answer in zip(todo, answers):
-        if isinstance(what, int): yield what, whole_column(t, what, answer)
-        else:
-            for i, (level, c) in what.items(): yield i, passed_column(t, i, level, c, answer, plan)
+def pieces(ends:list[int], rows:int)->list[tuple[int, int]]:
+    "Ranges of whole row groups (or other units that end there), of about so many rows."
+    out, a = [], 0
+    for b in ends:
+        if b-a >= rows or b == ends[-1] > a: out.append((a, b)); a = b
+    return out
+
+def _every(t, enough): return max(1, t.n//max(sample_size(enough, t.n), 1)) # rows of which the sample has one
+
+def _text_pass(t, columns, plan): # question; what to do with the answer
+    listed = {i: level if t.n/2**level <= plan.listed else None for i, (level, _) in columns.items()}
+    return (pass_sql(t, listed, _every(t, plan.texts)),), lambda answer: [(i, text_column(t, i, level, answer, plan)) for i, (level, _) in columns.items()]
+
+def _number_passes(t, columns, tallies, plan): # the same of each piece
+    def take(answer, last):
+        tallies.add(answer, last)
+        return [(i, tallied_column(t, i, tally, plan)) for i, tally in tallies.columns.items()] if last else []
+    return [(t.rows(list(columns), a, b), lambda answer, last=b == t.n: take(answer, last)) for a, b in pieces(t.ends, max(plan.cells//len(columns), 1))]
+
+def _group(t, columns): # the same of value counts
+    if len(columns) == 1: return (group_sql(t, columns[0]),), lambda answer: [(columns[0], whole_column(t, columns[0], answer))]
+    return (sets_sql(t, columns),), lambda answer: _set_columns(t, columns, answer)
+
+def _answers(t, groups, texts, numbers, tallies, plan): # (column number, Scanned) as they come
+    passes = [p for columns, of in zip(numbers, tallies) for p in _number_passes(t, columns, of, plan)]
+    grouped = [_group(t, columns) for columns in groups]
+    todo = [_text_pass(t, columns, plan) for columns in texts]+[x for pair in zip_longest(passes, grouped) for x in pair if x] # in turn: what NumPy works on, and what DuckDB does
+    answers = tqdm(ahead(lambda question: t.ask(*question), [question for question, _ in todo]), "profile", len(todo), delay=2, leave=False, disable=None)
+    for (_, take), answer in zip(todo, answers): yield from take(answer)
+
+def _tallies(t, numbers, plan): # of each group of numbers; the most various two columns make the rows' hashes
+    rows, level = sample_rows(t.n, _every(t, plan.numbers)), level_for(t.n, plan.repeated)
+    return [Tallies({i: Tally(t.kinds[i], level_, centre, 16*plan.kept) for i, (level_, centre) in columns.items()}, rows, tuple(columns)[:2] if not k else (), level) for k, columns in enumerate(numbers)]
 
 def _spelt(t, texts, plan): # adds to sampled texts what they spell
     spelt = {i: said for i, c in texts.items() if (said := spelt_in(c.values[:20_000])) != (None, False)}
@@ -639,13 +700,15 @@ def _scan(con, source, key, plan, finish):
         t, columns, shares = scan_text(con, source, plan, finish)
         out = dict(enumerate(columns))
     else:
-        few, passes, _ = _routes(t, _look(t, plan), plan)
-        for i, c in _answers(t, few, passes, plan):
+        groups, passes, numbers = _routes(t, _look(t, plan), plan)
+        tallies = _tallies(t, numbers, plan)
+        for i, c in _answers(t, groups, passes, numbers, tallies, plan):
             various[i] = _various(c)
             if c.sampled and t.kinds[i] == "text": texts[i] = c
             else: out[i] = finish(c)
         out |= {i: finish(c) for i, c in _spelt(t, texts, plan)}
-        shares = dict(duplicate_share=duplicates(t, sorted(various, key=various.get, reverse=True)[:2]))
+        unique = any(of.all_differ() for of in tallies)
+        shares = dict(duplicate_share=0. if unique else duplicates(t, sorted(various, key=various.get, reverse=True)[:2], plan.repeated))
     if key: shares["key_violation_share"] = key_violations(t, [t.schema.names.index(k) for k in key])
     return [out[i] for i in range(len(t.kinds))], shares
 

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .config import UsageError
+from .project import UsageError
 from .diff import snapshot_diff
 from .engine import NUMBER, TIME, Scanned, scan, text_times
 from .read import Input, as_arrow

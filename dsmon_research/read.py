@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa, pyarrow.csv as pcsv, pyarrow.parquet as pq
 
-from .config import SourceError, UsageError
+from .project import SourceError, UsageError
 
 # %% ../nbs/01b_read.ipynb #ba05a31f
 _boms = ((codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF32_BE, "utf-32-be"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))

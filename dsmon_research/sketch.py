@@ -86,7 +86,8 @@ def number_hashes(
 )->np.ndarray:    # uint64, same shape
     "Hashes of numbers: equal for equal values of any numeric type."
     f = x.astype(np.float64)+0.                            # + 0. makes -0. and 0. one value
-    h = mix(np.where(np.isnan(f), np.nan, f).view(np.uint64))
+    if (none := np.isnan(f)).any(): f = np.where(none, np.nan, f)  # one NaN for all
+    h = mix(f.view(np.uint64))
     if x.dtype.kind not in "iu" or x.dtype.itemsize < 8: return h
     big = (x > 2**53) | (x < -2**53) if x.dtype.kind == "i" else x > 2**53
     h[big] = mix(x[big].astype(np.uint64) ^ np.uint64(BIG))
@@ -222,9 +223,12 @@ def by_frequency(
 # %% ../nbs/01a_sketch.ipynb #5a0c3e72
 def runs(
     x:np.ndarray, # sorted, no NaN (n_rows,)
-    least:int,    # rows, 2 at least
+    least:int=1,  # rows
 )->tuple[np.ndarray, np.ndarray]: # first place and length of each run of equal values that is so long
-    "Values that repeat often."
+    "The different values, or those that repeat often."
+    if least < 2:
+        first = np.flatnonzero(np.concatenate([[True], x[1:] != x[:-1]])) if len(x) else np.empty(0, int)
+        return first, np.diff(first, append=len(x))
     step = max(least//2, 1)
     at = np.arange(0, len(x)-step, step)
     v = x[at[x[at] == x[at+step]]]

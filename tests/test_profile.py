@@ -15,7 +15,7 @@ from dsmon_research.read import read_table
 from dsmon_research.sketch import value_hashes
 
 EXAMPLES = int(os.environ.get("DSMON_EXAMPLES", 1000))   # `make soak` runs 10,000
-SMALL = Plan(probe=200, few=60, kept=100, listed=3_000, numbers=400, texts=400, group=3)
+SMALL = Plan(probe=200, few=60, small=20, kept=100, listed=3_000, numbers=400, texts=400, group=3, cells=2_100)
 
 
 # ---- what a careful person would count by hand
