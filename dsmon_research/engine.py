@@ -9,8 +9,9 @@ __all__ = ['NUMBER', 'TIME', 'kind_of_type', 'quoted', 'engine', 'Table', 'ahead
            'level_for', 'Scanned', 'group_sql', 'whole_column', 'facts_sql', 'exact_as_double', 'hash_sql', 'below',
            'sample_sql', 'pass_sql', 'number_facts', 'text_facts', 'hashed_sketch', 'sketch_sql', 'grouped_sketch',
            'text_times', 'spelt_in', 'spelt_sql', 'spelt_facts', 'duplicates', 'key_violations', 'text_column',
-           'tallied_column', 'Tally', 'Hashes', 'length_facts', 'spelt_numbers', 'sum_facts', 'spelt_times', 'together',
-           'TextPlan', 'text_plan', 'measure_piece', 'TextColumns', 'scan_text', 'sets_sql', 'pieces', 'scan']
+           'tallied_column', 'ValueCounts', 'Hashes', 'length_facts', 'spelt_numbers', 'sum_facts', 'spelt_times',
+           'together', 'TextPlan', 'text_plan', 'measure_piece', 'TextColumns', 'scan_text', 'sets_sql', 'pieces',
+           'scan']
 
 # %% ../nbs/01c_engine.ipynb #a076382c
 import glob, math, tempfile
@@ -315,7 +316,7 @@ def text_times(
     real = (m >= 1) & (m <= 12) & (d >= 1) & (d <= after-first) & (h < 24) & (i < 60) & (s < 60)
     return ((first+d-1)*86400+h*3600+i*60+s-np.array(east, np.int64)[as_numpy(zone.indices)])[real], real
 
-
+# %% ../nbs/01c_engine.ipynb #3445e171
 def spelt_in(
     values:pa.Array, # texts
 )->tuple[float|None, bool]: # mean of the numbers, None without any; are there times?
@@ -438,7 +439,7 @@ def tallied_column(
     return Scanned(t.schema.field(i).name, t.schema.field(i).type, t.n, of.filled, from_numpy(in_order(of)).view(of.type), None, own, s, of.drawn)
 
 # %% ../nbs/01c_engine.ipynb #5564e1c1
-class Tally:
+class ValueCounts:
     "Value counts of a column, added up: of values with their counts, or of rows."
     def __init__(self, patience:int=250_000): self.patience, self.new, self.size, self.distinct, self.counts = patience, [], 0, [], np.empty(0, np.int64)
     def add(self, values:pa.Array, counts:np.ndarray|None=None): # None: each once
@@ -465,7 +466,7 @@ class Hashes:
     def sketch(self, total:int)->Sketch:
         h, counts = (np.concatenate([a, *b]) for a, b in zip(self.held, (self.new, [np.ones(self.size, np.int64)])))
         order = np.argsort(h)
-        first = np.flatnonzero(np.concatenate([[True], (h := h[order])[1:] != h[:-1]])) if len(h) else np.empty(0, int)
+        first, _ = runs(h := h[order])
         s = Sketch(self.level, h[first], np.add.reduceat(counts[order], first) if len(h) else counts, total).fit(self.most)
         self.level, self.held, self.new, self.size = s.level, (s.hashes, s.counts), [], 0
         return s
@@ -488,6 +489,7 @@ def length_facts(
     blank = int((as_numpy(pc.utf8_length(pc.ascii_trim_whitespace(texts.take(from_numpy(np.flatnonzero(maybe)))))) == 0).sum()) if maybe.any() else 0
     return dict(filled=len(chars), low=int(chars.min()), high=int(chars.max()), s=int(chars.sum(dtype=np.int64)), blank=blank)
 
+# %% ../nbs/01c_engine.ipynb #5564e1d1
 def spelt_numbers(texts:pa.Array, filled:np.ndarray|slice=slice(None))->np.ndarray:
     "The numbers among texts; the pattern is asked where not all are finite numbers."
     try: x = as_numpy(texts.cast(pa.float64()))[filled]
@@ -512,6 +514,7 @@ def spelt_times(texts:pa.Array, filled:np.ndarray|slice=slice(None))->np.ndarray
         except pa.ArrowInvalid: continue
     return text_times(texts.filter(pc.match_substring_regex(texts, TIME).fill_null(False)))[0]
 
+# %% ../nbs/01c_engine.ipynb #5564e1d3
 def together(parts:list[dict])->dict:
     "The facts of all pieces, from those of each."
     fold = dict(low=min, high=max)
@@ -534,6 +537,7 @@ def text_plan(
     few = [i for i in plain if expected[i] <= plan.low and i not in more]
     return TextPlan(few, {i for i in few if expected[i] < 2_000}, {i: spelt_in(plain[i]) for i in plain if i not in set(few)}, sorted(plain, key=expected.get, reverse=True)[:2], sample_size(plan.lines, source.rows)/max(source.rows, 1), 2*plan.kept, plan.low)
 
+# %% ../nbs/01c_engine.ipynb #8d591141
 def _row_hash(columns): # one hash per row from those of some of its cells, the order told apart
     h = columns[0]
     for c in columns[1:]: h = mix(h)+c
@@ -574,7 +578,7 @@ def measure_piece(
 class TextColumns:
     "What the pieces of a text file add up to."
     def __init__(self, p:TextPlan):
-        self.p, self.n, self.rows, self.tallies = p, 0, [], {i: Tally(p.low) for i in p.few}
+        self.p, self.n, self.rows, self.tallies = p, 0, [], {i: ValueCounts(p.low) for i in p.few}
         self.hashes, self.facts, self.drawn = {i: Hashes(p.most) for i in p.many}, {i: [] for i in p.many}, {i: [] for i in p.many}
 
     def add(self, piece:dict):
@@ -620,14 +624,14 @@ def scan_text(
     np.empty(1 << 22) # 32 MB given back: from now on the C library keeps what is freed, instead of asking the system for each piece's arrays anew
     t, p, records = Table(con, source), text_plan(source, plan, more), Records(source)
     got, threads = TextColumns(p), con.execute("select current_setting('threads')").fetchone()[0]
-    for piece in tqdm(ahead(lambda b: measure_piece(b, p), _pieces(records), threads), "profile", delay=2, leave=False, disable=None):
+    for piece in tqdm(ahead(lambda b: measure_piece(b, p), _pieces(records), max(threads-1, 1)), "profile", delay=2, leave=False, disable=None):
         got.add(piece)
         if late := {i for i, x in got.tallies.items() if len(x.distinct) > 4*plan.low}: return scan_text(con, source, plan, finish, more | late)
     t.n, repeated = got.n, got.repeated()
     columns = [finish(got.column(t, i)) for i in range(len(source.names))]
     return t, columns, dict(duplicate_share=duplicates(t, []) if repeated is None else repeated, bad_line_share=records.bad/max(got.n, 1))
 
-# %% ../nbs/01c_engine.ipynb #a95ba0dc
+# %% ../nbs/01c_engine.ipynb #5564e1b1
 def sets_sql(
     t:Table,
     few:list[int], # columns that repeat
@@ -641,7 +645,6 @@ def _set_columns(t, few, answer): # Scanned of each from one answer
     for k, i in enumerate(few):
         rows = from_numpy(np.flatnonzero(g == everything-2**(len(few)-1-k)))
         yield i, whole_column(t, i, pa.table({"v": answer[f"c{i}"].take(rows), "n": answer["n"].take(rows)}))
-
 
 # %% ../nbs/01c_engine.ipynb #f88c733b
 def pieces(ends:list[int], rows:int)->list[tuple[int, int]]:

@@ -236,6 +236,7 @@ class Text:
     @property
     def columns(self)->list[str]: return [f"c{i}" for i in range(len(self.names))] # the names its records have
 
+# %% ../nbs/01b_read.ipynb #a1c0de31
 class Records:
     "`for batch in Records(text)`: all its records, columns of text named `c0`, `c1`, …; then `rows` and `bad` say how many there were, and how many lines did not fit."
     def __init__(self, text:Text):
@@ -278,6 +279,7 @@ class Records:
         self._past, self.bad = some[-1][0], self.bad+len(some)
         yield from table.rename_columns(self.text.columns).combine_chunks().to_batches()
 
+# %% ../nbs/01b_read.ipynb #a1c0de33
 def text_source(
     path:Path,          # a text file
     size:int=8_000_000, # bytes that are read now
