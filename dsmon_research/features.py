@@ -43,8 +43,8 @@ def transform(
 def untransform(y, kind, unit=1.):
     "The inverse of `transform` for one kind, clipped to what is possible."
     f = {"share": lambda v: np.sin(np.clip(v, 0, np.pi/2))**2, "count": lambda v: np.maximum(np.expm1(np.minimum(v, 700)), 0), "score": np.sinh}
-    f |= dict.fromkeys(("number", "extreme"), lambda v: np.sinh(np.clip(v, -700, 700))*unit)
-    return f.get(kind, np.asarray)(np.asarray(y, float))
+    f |= dict.fromkeys(("number", "extreme"), lambda v: np.clip(np.sinh(v)*unit, -1e300, 1e300))
+    with np.errstate(over="ignore"): return f.get(kind, np.asarray)(np.asarray(y, float))
 
 # %% ../nbs/06_features.ipynb #bda09fca
 @dataclass

@@ -26,7 +26,7 @@ ROUND = dict(
     csv=["profile", "decode", "summarize"],
     part=["profile", "summarize", "great_expectations", "whylogs", "evidently", "ydata"])
 
-_threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "POLARS_MAX_THREADS", "PYTHONPATH", "PYTHONWARNINGS", "VIRTUAL_ENV")
+_threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "POLARS_MAX_THREADS", "PYTHONPATH", "PYTHONWARNINGS", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV")
 QUIET = dict(DO_NOT_TRACK="1", GX_ANALYTICS_ENABLED="false", YDATA_PROFILING_NO_ANALYTICS="True", WHYLOGS_NO_ANALYTICS="True", MPLBACKEND="Agg", PYTHONHASHSEED="0")
 
 def say(*words): print(*words, file=sys.stderr, flush=True)
