@@ -27,6 +27,7 @@ class TooFewRows(NotEnoughHistory, ValueError):
 class Detector(BaseEstimator):
     "Learns from past updates, scores updates; higher = more abnormal."
     view, refit_every, refit_growth, supervised = "z", None, 1., False
+    logs = False # are its scores logarithms, as the surprises in view `z` are?
     _min_rows = 2
 
     def fit(self, X, y=None):
@@ -95,6 +96,7 @@ def load_detector(
 # %% ../nbs/07_detectors.ipynb #aea506d8
 class MaxZ(Detector):
     "The largest residual."
+    logs = True
     def _learn(self, X, y): "Nothing to learn: the residuals know the past."
     def _score(self, X): return np.abs(X).max(1)
 

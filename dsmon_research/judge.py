@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from .calibrate import Calibration, p_values, recent, smooth_p
+from .calibrate import Calibration
 from .config import NotEnoughHistory
 from .detectors import make_detector
-from .ensemble import combine
+from .ensemble import mean_surprise
 from .features import ALL_METRICS, World
 from .profile import TABLE_METRICS
 
@@ -42,6 +42,7 @@ class Walk:
     name:str; score:np.ndarray; p:np.ndarray; probe_score:np.ndarray; probe_p:np.ndarray
     column:np.ndarray|None=None; probe_column:np.ndarray|None=None   # (T, C), (P, C): strongest contribution of each column
     fit_s:float=0.; score_s:float=0.; detector:object=field(default=None, repr=False)
+    logs:bool=False                                                   # are its scores logarithms?
 
 # %% ../nbs/08b_judge.ipynb #a98a0654
 @dataclass
@@ -114,6 +115,7 @@ def walk_detector(
     make, view, every = (lambda: make_detector(name, seed)), proto.view, proto.refit_every or refit_every
     T, P, n_columns = len(truth.bad), len(truth.at), len(w.columns)
     out, cal, confirmed = _empty(name, truth), Calibration(alpha, least), np.zeros(T, bool)
+    out.logs = proto.logs
     for a, b in blocks(warmup, T, every, proto.refit_growth):
         beside = np.flatnonzero((truth.at >= a) & (truth.at < b))
         active = w.measured[a-1] if view != "edbt" else np.ones(w.views[view].shape[1], bool)
@@ -135,27 +137,19 @@ def _decide(out, truth, cal, confirmed, a, b): # p-values of updates a to b-1 an
 # %% ../nbs/08b_judge.ipynb #7f9d442e
 def walk_ensemble(
     members:list[Walk], truth:Truth, alpha:float, w:World,
-    least:int=20, how:str="fisher",
+    least:int=20,
 )->Walk:
-    "Members' rarities, combined; calibrated against the same combination of every past update."
+    "Members' surprises, averaged; calibrated against the same average of every past update."
     out, start = _empty("ensemble", truth), time.perf_counter()
     S, P = np.column_stack([m.score for m in members]), np.column_stack([m.probe_score for m in members])
-    past, waiting = [], []                                     # updates that are the past; alarms of an incident that is not over
-    for t in np.flatnonzero(np.isfinite(S).all(1)):
+    logs = [m.logs for m in members]
+    out.score, out.probe_score = mean_surprise(S, logs), mean_surprise(P, logs)
+    cal = Calibration(alpha, least)
+    for t in np.flatnonzero(np.isfinite(out.score)):
         beside = np.flatnonzero(truth.at == t)
-        now = np.vstack([P[beside], S[t]])
-        if len(past) >= 5: out.probe_score[beside], out.score[t], p = _combined(S[recent(past)], now, how, min(least, len(recent(past))))
-        alarm = len(past) >= least and p[-1] <= alpha
-        if len(past) >= least: out.probe_p[beside], out.p[t] = p[:-1], p[-1]
-        if not (alarm and truth.bad[t]): waiting.append(t)
-        if not alarm or len(waiting) > 7: past, waiting = past+waiting, []
+        out.p[t], out.probe_p[beside], _ = cal.step(out.score[t], out.probe_score[beside], truth.bad[t])
     out.column, out.probe_column = _strongest(w.views["z"], w), _strongest(w.probe_views["z"], w)
     out.fit_s, out.score_s = sum(m.fit_s for m in members), sum(m.score_s for m in members)+time.perf_counter()-start
     return out
-
-def _combined(past, now, how, least): # past (n, members), now (k, members) -> combined scores of all but the last of `now`, of the last, p-values of `now`
-    rare = lambda x: combine(np.column_stack([smooth_p(past[:, m], x[:, m]) for m in range(past.shape[1])]), how)
-    then, score = rare(past), rare(now)
-    return score[:-1], score[-1], p_values(then, score, least)
 
 def _strongest(X, w): return np.abs(X[:, len(TABLE_METRICS):]).reshape(len(X), len(w.columns), len(ALL_METRICS)).max(2) if w.columns else None

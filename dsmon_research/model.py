@@ -13,17 +13,15 @@ import numpy as np
 
 # %% ../nbs/10a_model.ipynb #6899f0ac
 class LoggedEnsemble:
-    "Members and their past scores, read from a folder with `ensemble.json`."
+    "Members that a folder with `ensemble.json` names."
     def __init__(self, folder):
         import dsmon_research.detectors as d   # not `from`: MLflow runs this file outside its package
         about = json.loads((Path(folder)/"ensemble.json").read_text(encoding="utf-8"))
-        self.how, self.past = about["how"], about["past"]
-        self.members = {m: d.load_detector(Path(folder)/m) for m in sorted(self.past)}
+        self.members = [d.load_detector(Path(folder)/m) for m in about["members"]]
 
     def score_samples(self, X):
-        import dsmon_research.calibrate as c, dsmon_research.ensemble as e
-        p = [c.smooth_p(np.array(self.past[name]), m.score_samples(X)) for name, m in self.members.items()]
-        return e.combine(np.column_stack(p), how=self.how)
+        import dsmon_research.ensemble as e
+        return e.mean_surprise(np.column_stack([m.score_samples(X) for m in self.members]), [m.logs for m in self.members])
 
 def load(
     folder, # written by `Detector.save`, or an ensemble's

@@ -86,12 +86,11 @@ def flat_metrics(
 def ensemble_folder(
     to:Path,      # folder to make
     models:Path,  # data/NAME/backtest/models
-    past:dict,    # member -> its scores on the real history
-    how:str="fisher", # as in `walk_ensemble`
+    members:list[str],
 )->Path:
-    "The champion as plain files: its members' folders and their past scores."
-    for m in past: shutil.copytree(models/m, to/m)
-    atomic_write(to/"ensemble.json", dump_json(dict(how=how, past=past)))
+    "The champion as plain files: its members' folders and their names."
+    for m in members: shutil.copytree(models/m, to/m)
+    atomic_write(to/"ensemble.json", dump_json(dict(members=members)))
     return to
 
 def _log_model(mlflow, run_id, folder, register=None):
@@ -159,7 +158,7 @@ def _model_folder(d, by, models, members, scratch): # where this detector's save
     if (models/d.replace(":", "_")).is_dir(): return models/d.replace(":", "_")
     have = [m for m in members if (models/m).is_dir() and m in by]
     if d != "ensemble" or not have: return None
-    return ensemble_folder(Path(scratch)/"ensemble", models, {m: by[m].query("seed == -1")["score"].to_numpy() for m in have})
+    return ensemble_folder(Path(scratch)/"ensemble", models, have)
 
 # %% ../nbs/10_track.ipynb #fb7eed61
 def log_result(
