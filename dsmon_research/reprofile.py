@@ -640,7 +640,7 @@ def reprofile(
     variants:list[tuple[Injected, Profile|None, pa.Table|None]], # for each: what the fault did, the profile of the update before, the table which that measures
     later:list|None=None, # collects changed columns, which have no metrics and sketches before `settle(later, …)`; default: settled at once
 )->list[Profile]:
-    "The variants' profiles, as `profile_small` would give them (summaries aside), at the cost of what the faults touched; many at once cost less than one by one."
+    "The variants' profiles, as `profile_small` would give them (frequent values aside), at the cost of what the faults touched; many at once cost less than one by one."
     todo = [] if later is None else later
     cells, rows = ([k for k, (got, *_) in enumerate(variants) if getattr(got, what) is not None] for what in ("cells", "index"))
     done = dict(zip(cells, _by_cells(clean, [(variants[k][0].cells, variants[k][0].table, variants[k][1]) for k in cells], todo)))
