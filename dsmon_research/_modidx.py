@@ -874,6 +874,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                          'dsmon_research.features.Vocabulary': ('features.html#vocabulary', 'dsmon_research/features.py'),
                                          'dsmon_research.features.World': ('features.html#world', 'dsmon_research/features.py'),
                                          'dsmon_research.features._absent': ('features.html#_absent', 'dsmon_research/features.py'),
+                                         'dsmon_research.features._as_normal': ('features.html#_as_normal', 'dsmon_research/features.py'),
                                          'dsmon_research.features._dense': ('features.html#_dense', 'dsmon_research/features.py'),
                                          'dsmon_research.features._earlier': ('features.html#_earlier', 'dsmon_research/features.py'),
                                          'dsmon_research.features._entropy': ('features.html#_entropy', 'dsmon_research/features.py'),
