@@ -1433,6 +1433,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                        'dsmon_research.tracks._alone': ('tracks.html#_alone', 'dsmon_research/tracks.py'),
                                        'dsmon_research.tracks._auc': ('tracks.html#_auc', 'dsmon_research/tracks.py'),
                                        'dsmon_research.tracks._failed_line': ('tracks.html#_failed_line', 'dsmon_research/tracks.py'),
+                                       'dsmon_research.tracks._few': ('tracks.html#_few', 'dsmon_research/tracks.py'),
                                        'dsmon_research.tracks._figure': ('tracks.html#_figure', 'dsmon_research/tracks.py'),
                                        'dsmon_research.tracks._flat': ('tracks.html#_flat', 'dsmon_research/tracks.py'),
                                        'dsmon_research.tracks._info': ('tracks.html#_info', 'dsmon_research/tracks.py'),
