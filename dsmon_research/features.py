@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['RELATIVE_METRICS', 'ALL_METRICS', 'KINDS', 'LEVEL', 'SEASON', 'LAST', 'STEP', 'TRUST', 'EDBT', 'PATIENCE', 'RISES',
            'CHANGES', 'transform', 'untransform', 'Vocabulary', 'vocabulary', 'novel_share', 'distribution_shift',
-           'novel_grams', 'rank_shift', 'shifts', 'relative_metrics', 'Expectation', 'stamps', 'units', 'spreads',
-           'matrix', 'feature_names', 'kind_of', 'World', 'squash', 'overall', 'walk', 'world']
+           'novel_grams', 'rank_shift', 'shifts', 'relative_metrics', 'Expectation', 'as_normal', 'stamps', 'units',
+           'spreads', 'matrix', 'feature_names', 'kind_of', 'World', 'squash', 'overall', 'walk', 'world']
 
 # %% ../nbs/06_features.ipynb #f756842a
 from dataclasses import dataclass
@@ -203,7 +203,7 @@ def judge(self:Expectation, rows:np.ndarray, floor:np.ndarray, slot:int)->dict:
     r = self.residuals_of(rows, slot)
     learned, floor = self.scale[:, None], floor*np.sqrt(TRUST/(TRUST+min(self.seen, self.residuals.shape[2])))
     z, scale = _standardise(r, self.centre[:, None], np.maximum(learned, floor))
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"): z = _as_normal(z, self.known[:, None]/2*np.nan_to_num((scale/learned)**2, posinf=np.inf))
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"): z = as_normal(z, self.known[:, None]/2*np.nan_to_num((scale/learned)**2, posinf=np.inf))
     best = np.argmin(np.where(np.isfinite(scale) & np.isfinite(r), scale, np.inf)[:3], 0)
     partner = np.where(best == SEASON, STEP, LAST)
     pick = lambda a, i: np.take_along_axis(a, i[None], 0)[0]
@@ -246,7 +246,11 @@ def _robust(residuals, least): # centre, scale and number of residuals of each m
     scale = np.maximum.reduce([1.4826*at(.5), at(.95)/2, at(.98)/3]).astype(float)*(1+3/np.maximum(n, 1))
     return np.where(n >= least, centre, 0), np.where(n >= least, scale, np.inf), n
 
-def _as_normal(z, freedom): # a scale guessed from few residuals gives heavy tails: Student's to normal quantiles (Wallace 1959, within .02)
+def as_normal(
+    z:np.ndarray,       # residuals in units of a scale that was guessed
+    freedom:np.ndarray, # degrees of freedom of the guess, broadcasts
+)->np.ndarray:
+    "Student's quantiles as normal ones (Wallace 1959): a scale guessed from few residuals gives heavy tails."
     v = np.clip(freedom, 1, 1e6)
     return np.sign(z)*(8*v+1)/(8*v+3)*np.sqrt(v*np.log1p(np.minimum(z*z, 1e200)/v))
 
