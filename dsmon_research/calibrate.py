@@ -8,7 +8,7 @@ __all__ = ['alpha_of', 'conformal', 'tail', 'p_values', 'updates_needed', 'once_
 # %% ../nbs/08_calibrate.ipynb #81d96fea
 import numpy as np
 
-from .config import UsageError
+from .project import UsageError
 
 # %% ../nbs/08_calibrate.ipynb #fe3aac8a
 def alpha_of(
