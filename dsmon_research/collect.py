@@ -15,9 +15,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pyarrow as pa, pyarrow.compute as pc, pyarrow.csv as pcsv, pyarrow.parquet as pq
-from tqdm import tqdm
 
-from .config import Dataset, SourceError, UsageError, dataset, find_root, load_params, paths, write_parquet
+from .project import SourceError, UsageError, find_root, paths, write_parquet
 from .read import read_table
 
 # %% ../nbs/03_collect.ipynb #3eaf6838
@@ -69,7 +68,7 @@ def _shown(text): return os.fsencode(text).decode("utf-8", "backslashreplace")
 # %% ../nbs/03_collect.ipynb #4836ff6b
 def _file_updates(
     pattern:str,
-    ds:Dataset|None,
+    ds, # its block in params.yaml, or None
     root:Path|None,
 )->list[Update]:
     "One update per matching file."
@@ -88,7 +87,7 @@ def _file_updates(
 
 def _check_sha256(
     files:list[Path],
-    ds:Dataset|None,
+    ds, # its block in params.yaml, or None
 ):
     "Is the one file behind the source the one that was meant?"
     if ds is None or not ds.sha256: return
@@ -129,7 +128,7 @@ def _example(
 
 def _example_updates(
     name:str,
-    ds:Dataset|None,
+    ds, # its block in params.yaml, or None
     root:Path|None,
 )->list[Update]:
     "One update per day."
@@ -147,7 +146,7 @@ SOURCES = {"files": _file_updates, "example": _example_updates} # scheme -> (res
 
 def updates(
     source:str,            # `files:DIR/*.csv`, `files:DIR/*.parquet`, `example:flights`, `example:weather`
-    ds:Dataset|None=None,  # its block in params.yaml, for `sha256`
+    ds=None,               # its block in params.yaml, for `sha256`
     root:Path|None=None,   # where a relative pattern starts; default: `find_root()`
 )->Iterator[Update]:
     "All updates in time order; `UsageError` for a wrong URI, `SourceError` if nothing is there."
@@ -218,6 +217,8 @@ def collect(
     root:Path|None=None,  # default: `find_root()`
 )->Path:                  # data/NAME/updates
     "Copy all updates of a dataset into the project; all or nothing."
+    from tqdm import tqdm
+    from dsmon_research.config import dataset, load_params
     root = Path(root or find_root()).resolve()
     ds, target = dataset(load_params(root), name), paths(name, root).updates
     todo = list(updates(ds.source, ds, root))
