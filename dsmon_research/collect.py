@@ -234,9 +234,11 @@ def collect(
 def load_updates(
     name:str,             # dataset in params.yaml
     root:Path|None=None,  # default: `find_root()`
+    at:int|None=None,     # only the one at this place
 )->list[Update]:
     "What `collect` stored, in time order; `SourceError` if it has not run."
     folder = paths(name, root).updates
     if not (folder/"_index.parquet").is_file(): raise SourceError(f"no updates of {name!r} collected yet: run `dsmon stage collect {name}`")
+    rows = pq.read_table(folder/"_index.parquet")
     return [Update(r["id"], r["time"], functools.partial(read_table, folder/r["file"]), r["origin"], r["bytes"])
-            for r in pq.read_table(folder/"_index.parquet").to_pylist()]
+            for r in (rows if at is None else rows.slice(at, 1)).to_pylist()]

@@ -13,7 +13,6 @@ __all__ = ['RELATIVE_METRICS', 'ALL_METRICS', 'KINDS', 'WIDEST', 'LEVEL', 'SEASO
 from dataclasses import dataclass
 
 import numpy as np
-from fastcore.basics import patch
 
 from .history import History, season_slot
 from .profile import COLUMN_METRICS, TABLE_METRICS, Metric
@@ -211,8 +210,7 @@ class Expectation:
         return np.concatenate([r, (r[SEASON]-self.last_seasonal)[None]])
 
 # %% ../nbs/06_features.ipynb #f305ed32
-@patch
-def judge(self:Expectation, rows:np.ndarray, floor:np.ndarray, slot:int)->dict:
+def _judge(self, rows:np.ndarray, floor:np.ndarray, slot:int)->dict:
     "Residuals in units of their scale: `z`, `last`, `season` (k, m), and `low`, `high` of the expected range."
     r = self.residuals_of(rows, slot)
     z, scale = _standardise(r, self.centre[:, None], np.maximum(self.scale[:, None], floor*np.sqrt(TRUST/(TRUST+min(self.seen, self.residuals.shape[2])))))
@@ -227,8 +225,7 @@ def judge(self:Expectation, rows:np.ndarray, floor:np.ndarray, slot:int)->dict:
     return dict(z=out, last=z[LAST], season=seasonal, low=middle-width, high=middle+width)
 
 
-@patch
-def learn(self:Expectation, row:np.ndarray, slot:int, healthy:bool=True, floor=0.):
+def _learn(self, row:np.ndarray, slot:int, healthy:bool=True, floor=0.):
     "Take one update into the past. An unhealthy one counts as noise that happens, but leaves level, season and last value as they were."
     r = self.residuals_of(row[None], slot)[:, 0]
     limit = 3*np.maximum(self.scale, floor)
@@ -243,6 +240,8 @@ def learn(self:Expectation, row:np.ndarray, slot:int, healthy:bool=True, floor=0
         ring[:, :-1], ring[:, -1] = ring[:, 1:].copy(), row
     known = np.isfinite(row)
     self.last[known], self.last_seasonal[known], self.n = row[known], r[SEASON][known], self.n+1
+
+Expectation.judge, Expectation.learn = _judge, _learn
 
 # %% ../nbs/06_features.ipynb #2dcef0f0
 def _nanmedian(a): # along the last axis; NaN where nothing is known

@@ -209,12 +209,12 @@ class Index:
 def load_index(
     name:str,            # dataset
     root:Path|None=None,
-)->Index|None:           # None where an older version wrote the profiles
-    "The list of a dataset's profiled updates; `UsageError` if the stage has not run."
+)->Index:
+    "The list of a dataset's profiled updates; `UsageError` if the stage has not run, or only in an older version."
     folder = paths(name, root).profile
     if not (folder/"tables.parquet").is_file(): raise UsageError(_no_history.format(name))
-    t = pq.read_table(folder/"tables.parquet", columns=["update", "time", "digest", "profiled"])
-    if "digest" not in t.column_names: return None
+    t = pq.read_table(folder/"tables.parquet")
+    if "digest" not in t.column_names: raise UsageError(f"{name} was profiled by an older version: run `dsmon stage profile {name}` again")
     return Index(folder, t["update"].to_pylist(), t["time"].to_numpy().astype("datetime64[s]"), t["digest"].to_pylist(), np.append(0, np.cumsum(t["profiled"].to_numpy())))
 
 def _rows(file, a, b): # rows a to b-1, from the row groups that hold them
