@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 
 from .calibrate import budget, once_in, rarity
-from .explain import culprit_rows, reasons, where
 from .features import WIDEST, vocabulary, world
 from .history import History, load_history, load_index, one_by_one, part, read_part, season_of
 from .online import Judged, Past, judge, resume, rules_of
@@ -97,6 +96,7 @@ def culprits(
     most:int=10,
 )->tuple[list, str]: # sample of rows, where they lie ("" = no pattern)
     "The rows behind the first reason that names any."
+    from dsmon_research.explain import culprit_rows, where
     for r in why:
         rows = culprit_rows(table, r, seen(r["column"]) if r["metric"] == "novel_share" else None)
         if rows is None or not rows.any() or rows.all(): continue
@@ -137,6 +137,10 @@ def judge_newest(
     j = Judged(w.names, w.views["z"][-1], w.raw[-1], w.low[-1], w.high[-1], k.score[-1], k.p[-1])
     return assessment(name, j, h.ids, h.times, table, ds, p, lambda c: _seen_before(h, c))
 
+def _reasons(j):
+    from dsmon_research.explain import reasons
+    return reasons(j.names, j.z, j.raw, j.low, j.high)
+
 def assessment(
     name:str, j:Judged, # dataset, its last update as the walk saw it
     ids:list[str], times:np.ndarray, # of the history
@@ -146,7 +150,7 @@ def assessment(
     money, pv = budget(times, ds, p), float(j.p) if np.isfinite(j.p) else None
     missing = max(updates_missing(len(ids), p), int(pv is None))
     verdict = "unknown" if pv is None else "unhealthy" if pv <= money["alpha"] else "healthy"
-    why = reasons(j.names, j.z, j.raw, j.low, j.high) if verdict == "unhealthy" else []
+    why = _reasons(j) if verdict == "unhealthy" else []
     if why and callable(table): table = table()
     sample, place = culprits(seen, table, why, ds.key) if why and table is not None else ([], "")
     return Assessment(name, ids[-1], f"{times[-1]}Z", verdict, pv, money["alpha"], once_in(pv), _sentence(verdict, j, why, place, missing, money), why, missing, sample)

@@ -18,6 +18,7 @@ import pyarrow as pa, pyarrow.compute as pc, pyarrow.csv as pcsv, pyarrow.parque
 
 from .project import SourceError, UsageError, find_root, paths, write_parquet
 from .read import read_table
+from .sketch import as_numpy
 
 # %% ../nbs/03_collect.ipynb #3eaf6838
 @dataclass(frozen=True)
@@ -239,6 +240,8 @@ def load_updates(
     "What `collect` stored, in time order; `SourceError` if it has not run."
     folder = paths(name, root).updates
     if not (folder/"_index.parquet").is_file(): raise SourceError(f"no updates of {name!r} collected yet: run `dsmon stage collect {name}`")
-    rows = pq.read_table(folder/"_index.parquet")
-    return [Update(r["id"], r["time"], functools.partial(read_table, folder/r["file"]), r["origin"], r["bytes"])
-            for r in (rows if at is None else rows.slice(at, 1)).to_pylist()]
+    with pq.ParquetFile(folder/"_index.parquet") as f: rows = f.read() # not `pq.read_table`: it imports pandas
+    rows = (rows if at is None else rows.slice(at, 1)).combine_chunks()
+    times = [datetime(1970, 1, 1, tzinfo=timezone.utc)+timedelta(microseconds=t) for t in as_numpy(rows["time"]).tolist()]  # `to_pylist` of times imports pandas
+    return [Update(r["id"], t, functools.partial(read_table, folder/r["file"]), r["origin"], r["bytes"])
+            for t, r in zip(times, rows.drop_columns(["time"]).to_pylist())]

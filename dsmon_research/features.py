@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .history import History, season_slot
-from .profile import COLUMN_METRICS, TABLE_METRICS, Metric
+from .metrics import COLUMN_METRICS, TABLE_METRICS, Metric
 from .sketch import PERCENTS
 from .surprise import top_mean
 

@@ -16,7 +16,7 @@ from .calibrate import Calibration
 from .project import NotEnoughHistory
 from .ensemble import mean_surprise
 from .features import ALL_METRICS, World
-from .profile import TABLE_METRICS
+from .metrics import TABLE_METRICS
 from .surprise import next_fit
 
 # %% ../nbs/08b_judge.ipynb #f24ffca5

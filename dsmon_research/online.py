@@ -18,7 +18,7 @@ from .ensemble import mean_surprise
 from .features import (CHANGES, RELATIVE_METRICS, RISES, Expectation, _absent_values, _extreme, _none, _own_units, _with_stamps, WIDEST, distribution_shift, feature_names, marks, matrix,
                                      overall, own_units, rank_shift, sampled, squash)
 from .history import History, season_of, season_slot, season_step
-from .profile import COLUMN_METRICS, TABLE_METRICS
+from .metrics import COLUMN_METRICS, TABLE_METRICS
 from .project import atomic_write, code_hash
 from .surprise import MEMBERS, Habits, next_fit
 
