@@ -10,6 +10,7 @@ __all__ = ['Assessment', 'champion_walk', 'updates_missing', 'culprits', 'judge_
 import html
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -160,18 +161,23 @@ def assess(
     name:str,              # dataset
     update:str|None=None,  # id; default: the newest
     root:Path|None=None,
+    known=None,            # the parameters, where they were read already: `dataset`, `backtest`, `seed`
 )->Assessment:
     "Judge one update of a dataset against the updates before it; `UsageError` for an unknown update."
-    from dsmon_research.config import dataset, load_params
-    params = load_params(root)
-    ds, p, ix = dataset(params, name), params.backtest, load_index(name, root)
+    known = known or _parameters(name, root)
+    ds, p, ix = known.dataset, known.backtest, load_index(name, root)
     if not len(ix): raise UsageError(f"{name} has no updates: check its source {ds.source!r}")
     if update is not None and update not in ix.ids: raise UsageError(f"{name} has no update {update!r}: the newest is {ix.ids[-1]!r}")
     n = ix.ids.index(update)+1 if update is not None else len(ix)
     rules, table = rules_of(ix.times[:n], ds, p), lambda: _stored(name, n-1, root)
-    if not rules.known: return judge_newest(name, part(load_history(name, root), 0, n), table, ds, p, params.seed)
+    if not rules.known: return judge_newest(name, part(load_history(name, root), 0, n), table, ds, p, known.seed)
     past = resume(past_file(name, root), rules, n-1, ix.stamp, lambda a, b: one_by_one(ix, a, b), keep=n == len(ix))
     return assessment(name, judge(past, read_part(ix, n-1, n)), ix.ids[:n], ix.times[:n], table, ds, p, lambda c: _seen_by(past, c))
+
+def _parameters(name, root):
+    from dsmon_research.config import dataset, load_params
+    params = load_params(root)
+    return SimpleNamespace(dataset=dataset(params, name), backtest=params.backtest, seed=params.seed)
 
 def past_file(name:str, root:Path|None=None)->Path:
     "Where a dataset's past is kept: beside what the stages write, hidden, since it is no result."

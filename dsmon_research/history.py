@@ -125,13 +125,17 @@ def history_from_rows(
     return History(ids, np.asarray(times, "datetime64[s]"), columns, _matrix(rows["tables"], TABLE_METRICS), values, sketches, types)
 
 # %% ../nbs/03a_history.ipynb #e6e685f1
+def _middle(x): # the median. NumPy's own imports its masked arrays
+    s = np.sort(x)
+    return (s[(len(s)-1)//2]+s[len(s)//2])/2
+
 def find_season(
     times:np.ndarray, # (T,) datetime64
 )->int|None:          # updates per season, None if there is none
     "The season that the cadence suggests."
     if len(times) < 15: return None
     gap = np.diff(times).astype("timedelta64[s]").astype(float)
-    step = np.median(gap)
+    step = _middle(gap)
     if np.mean(np.abs(gap-step) < .1*step) >= .9: return {86400: 7, 3600: 24, 900: 96, 1800: 48}.get(int(step))
     days = len(set((times.astype("datetime64[D]").astype(int)+3)%7))  # weekdays that occur
     return days if step == 86400 and 4 <= days <= 6 else None
@@ -151,7 +155,7 @@ def updates_per_month(
 # %% ../nbs/03a_history.ipynb #83b88767
 def season_step(times)->float:
     "The usual distance of the first four weeks' updates, in seconds."
-    return float(np.median(np.diff(times[:29]).astype("timedelta64[s]").astype(float))) if len(times) > 1 else 0.
+    return float(_middle(np.diff(times[:29]).astype("timedelta64[s]").astype(float))) if len(times) > 1 else 0.
 
 def season_slot(
     times:np.ndarray,  # (T,) datetime64

@@ -101,7 +101,7 @@ def paths(
 def rng(
     seed:int, # the project's seed
     *keys,    # anything printable that names the draw
-)->np.random.Generator:
+)->"np.random.Generator":   # quoted: naming it would import it
     "An independent, reproducible generator for this name."
     name = "\x1f".join(map(str, (seed, *keys)))
     return np.random.default_rng(np.frombuffer(hashlib.sha256(name.encode()).digest(), dtype=np.uint32))
