@@ -19,6 +19,7 @@ from .features import WIDEST, vocabulary, world
 from .history import History, load_history, load_index, one_by_one, part, read_part, season_of
 from .online import Judged, Past, judge, resume, rules_of
 from .project import UsageError, atomic_write, check_name, dump_json, paths, settings
+from .sketch import from_numpy
 from .words import band_words, number_words
 
 # %% ../nbs/11_assess.ipynb #387c1f99
@@ -103,8 +104,8 @@ def culprits(
         if rows is None or not rows.any() or rows.all(): continue
         names = list(dict.fromkeys([*([r["column"]] if r["column"] else []), *(k for k in key if k in table.column_names), *table.column_names]))[:8]
         at = np.flatnonzero(rows)[:most]
-        part = table.take(at)
-        sample = [{"row": int(i)+1} | {c: _plain(part.column(table.column_names.index(c))[n].as_py()) for c in names} for n, i in enumerate(at)]
+        some = table.take(from_numpy(at)) # a plain NumPy array would import pandas
+        sample = [{"row": int(i)+1} | {c: _plain(some.column(table.column_names.index(c))[n].as_py()) for c in names} for n, i in enumerate(at)]
         return sample, where(table, rows)
     return [], ""
 

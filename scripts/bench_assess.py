@@ -16,8 +16,7 @@ from pathlib import Path
 import numpy as np, pyarrow as pa
 
 K, FIRST = 60, datetime(1990, 1, 1, tzinfo=timezone.utc)
-CLI = "from dsmon_research.cli import main; raise SystemExit(main())"
-HEAVY = ("tensorflow", "keras", "mlflow", "pyod", "sklearn", "scipy", "pandas", "pydantic", "duckdb", "matplotlib")
+CLI = "from dsmon_research.cli import main; code = main(); import sys; sys.stderr.write([l for l in open('/proc/self/status') if l.startswith('VmHWM')][0]); raise SystemExit(code)"
 
 
 def table(r, t, C, rows):
@@ -87,13 +86,14 @@ def yesterday(root, n):
 def run(root, *args):
     "CPU s, wall s, peak MiB of one process, its exit code and output."
     env = {k: v for k, v in os.environ.items() if k not in ("PYTHONDONTWRITEBYTECODE", "DSMON_ROOT")}
-    with tempfile.TemporaryFile() as out:
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         start = time.perf_counter()
-        p = subprocess.Popen([sys.executable, *args], cwd=root, stdout=out, stderr=subprocess.DEVNULL, env=env)
+        p = subprocess.Popen([sys.executable, *args], cwd=root, stdout=out, stderr=err, env=env)
         _, status, used = os.wait4(p.pid, 0); p.returncode = os.waitstatus_to_exitcode(status)
         wall = time.perf_counter()-start
-        out.seek(0); said = out.read()
-    return dict(cpu=used.ru_utime+used.ru_stime, wall=wall, mib=used.ru_maxrss/1024, code=p.returncode, said=said)
+        out.seek(0); err.seek(0); said, notes = out.read(), err.read().split()
+    peak = int(notes[notes.index(b"VmHWM:")+1])/1024 if b"VmHWM:" in notes else 0.   # a child's ru_maxrss would begin with its parent's
+    return dict(cpu=used.ru_utime+used.ru_stime, wall=wall, mib=peak, code=p.returncode, said=said)
 
 
 def pairs(root, rounds, before=lambda: None):

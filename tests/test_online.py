@@ -73,8 +73,7 @@ def same(j, w, k, t):
 CASES = [("flights", lambda: real("flights", 75)), ("weather", lambda: real("weather", 75)), *((f"drawn {s}", lambda s=s: drawn(s)) for s in range(6))]
 
 
-@pytest.mark.parametrize("champion", ["ensemble", "pca", "seasonal"])
-@pytest.mark.parametrize("which", range(len(CASES)), ids=[c for c, _ in CASES])
+@pytest.mark.parametrize("which, champion", [*((i, "ensemble") for i in range(len(CASES))), (0, "pca"), (3, "seasonal")])
 def test_each_step_has_the_bits_of_the_whole(which, champion):
     h, p = CASES[which][1](), Backtest(detectors=[*MEMBERS, "seasonal"], members=MEMBERS, champion=champion)
     ds = Dataset(source="example:flights", season=7 if which%2 == 0 else None)
@@ -86,8 +85,7 @@ def test_each_step_has_the_bits_of_the_whole(which, champion):
     assert (k.p[28:] > 0).all() and np.isnan(k.p[:28]).all()
 
 
-@pytest.mark.parametrize("n", [1, 2, 9, 27, 29, 41, 61, 75])
-@pytest.mark.parametrize("which", [0, 1, 3, 4], ids=lambda i: CASES[i][0])
+@pytest.mark.parametrize("which, n", [(0, 61), (0, 29), (1, 75), (3, 1), (3, 2), (3, 9), (4, 27), (4, 41), (5, 75)])
 def test_online_replay_equals_batch_with_a_cutoff(which, n):
     "The verdict after n updates, made from nothing by the whole walk and by steps: the same bytes of JSON."
     h, ds = CASES[which][1](), Dataset(source="example:flights", key=[])
@@ -137,10 +135,10 @@ def test_bytes_are_whole_or_refused():
 def shop(tmp_path_factory):
     "A project with 61 days of flights as files, the last one broken, profiled by the command itself."
     root = tmp_path_factory.mktemp("online")/"p"; (root/"in").mkdir(parents=True)
-    (root/"params.yaml").write_text("inject: {faults: {}}\nbacktest: {detectors: [max_z, topk_z, pca], members: [max_z, topk_z, pca]}\ndatasets: {shop: {source: 'files:in/*.parquet', season: 7, key: [flight, carrier]}}\n")
+    (root/"params.yaml").write_text("inject: {faults: {}}\nbacktest: {detectors: [max_z, topk_z, pca], members: [max_z, topk_z, pca]}\ndatasets: {shop: {source: 'files:in/*.parquet', season: 7, alerts_per_month: 3, key: [flight, carrier]}}\n")
     for i, u in enumerate(list(updates("example:flights"))[:61]):
         t = u.read()
-        if i == 60: t = t.set_column(t.column_names.index("dest"), "dest", [[None if o == "EWR" else d for o, d in zip(t["origin"].to_pylist(), t["dest"].to_pylist())]])
+        if i == 60: t = t.set_column(t.column_names.index("dest"), "dest", [[d[::-1] if o == "EWR" else d for o, d in zip(t["origin"].to_pylist(), t["dest"].to_pylist())]])
         pq.write_table(t, root/"in"/f"{u.id}.parquet")
     assert dsmon(root, "stage", "collect", "shop")[0] == dsmon(root, "stage", "profile", "shop")[0] == 0
     return root
