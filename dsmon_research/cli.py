@@ -7,7 +7,7 @@ __all__ = ['Done', 'do_profile', 'propose_key', 'propose_time', 'propose_season'
            'do_backtest', 'do_report', 'leaderboard', 'do_assess', 'do_sync', 'do_bench', 'columns', 'parser', 'main']
 
 # %% ../nbs/14_cli.ipynb #0bbd3ee8
-import argparse, contextlib, importlib.metadata, io, itertools, os, sys, tempfile, textwrap, time
+import argparse, contextlib, io, itertools, os, sys, tempfile, textwrap, time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,6 +85,7 @@ def _defaults()->str:
     "This package's own params.yaml: beside the sources, or where the wheel put it."
     here = Path(__import__("dsmon_research").__file__).parents[1]/"params.yaml"
     if here.is_file(): return here.read_text(encoding="utf-8")
+    import importlib.metadata
     shipped = [f for f in importlib.metadata.files("dsmon_research") or [] if str(f).endswith("share/dsmon_research/params.yaml")]
     if not shipped: raise UsageError("the package's params.yaml is missing: install dsmon_research again")
     return Path(shipped[0].locate()).read_text(encoding="utf-8")
@@ -227,8 +228,11 @@ _verdicts = dict(healthy=(0, 32), unhealthy=(3, 31), unknown=(4, 33)) # exit cod
 def do_assess(a)->Done:
     "`dsmon assess NAME`: is the newest update healthy?"
     from dsmon_research.assess import assess
-    root = _fresh(a.name, "profile")
-    got = assess(a.name, update=a.update, root=root)
+    from dsmon_research.stages import sealed
+    root = find_root()
+    known = sealed(a.name, "profile", root=root)
+    if known is None: _fresh(a.name, "profile")
+    got = assess(a.name, update=a.update, root=root, known=known)
     code, colour = _verdicts[got.verdict]
     return Done(got.to_dict(), _coloured(got.text(), got.verdict, colour), code)
 

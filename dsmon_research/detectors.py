@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['DETECTORS', 'TooFewRows', 'Detector', 'save_detector', 'load_detector', 'MaxZ', 'LastValue', 'Seasonal', 'TopKZ',
-           'few_and_many', 'RobustPCA', 'KNNZ', 'ECOD', 'IForest', 'Forest', 'pyod_class', 'PyOD', 'AvgKNN',
-           'make_detector']
+           'RobustPCA', 'KNNZ', 'ECOD', 'IForest', 'Forest', 'pyod_class', 'PyOD', 'AvgKNN', 'make_detector']
 
 # %% ../nbs/07_detectors.ipynb #92db5be4
 import importlib, inspect, io, json, warnings
@@ -16,10 +15,13 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .config import NotEnoughHistory, UsageError, atomic_write
+from .project import NotEnoughHistory, UsageError, atomic_write
+from .surprise import MEMBERS, Habits, few_and_many, find_habits, largest, top_mean, unexplained
 
 # %% ../nbs/07_detectors.ipynb #29153139
 _HUGE = 1e30 # beyond it squares overflow; the log views stay below 700
+
+def _bounded(X): return np.clip(np.ascontiguousarray(X), -_HUGE, _HUGE) # in one memory order: sums over a row then have one order, too
 
 class TooFewRows(NotEnoughHistory, ValueError):
     "The history is too short to learn from."
@@ -34,7 +36,7 @@ class Detector(BaseEstimator):
         "Learn from `X`, shape (n_updates, n_features), finite; `TooFewRows` below two rows."
         X = validate_data(self, X, dtype=np.float64)
         self._enough(len(X) >= self._min_rows, f"{len(X)} sample{'s'*(len(X) != 1)} in the history, needs {self._min_rows}")
-        self._learn(np.clip(X, -_HUGE, _HUGE), y)
+        self._learn(_bounded(X), y)
         return self
 
     def score_samples(self, X):
@@ -49,7 +51,7 @@ class Detector(BaseEstimator):
 
     def _seen(self, X):
         check_is_fitted(self, "n_features_in_")
-        return np.clip(validate_data(self, X, dtype=np.float64, reset=False), -_HUGE, _HUGE)
+        return _bounded(validate_data(self, X, dtype=np.float64, reset=False))
 
     def _enough(self, ok, what):
         if not ok: raise TooFewRows(f"{type(self).__name__}: {what}: wait for more updates")
@@ -98,7 +100,7 @@ class MaxZ(Detector):
     "The largest residual."
     logs = True
     def _learn(self, X, y): "Nothing to learn: the residuals know the past."
-    def _score(self, X): return np.abs(X).max(1)
+    def _score(self, X): return largest(X)
 
     def feature_scores(self, X):
         "Each feature's share in the score, shape (n_updates, n_features), >= 0."
@@ -126,45 +128,24 @@ class TopKZ(MaxZ):
 
     def _score(self, X):
         a = np.maximum.reduceat(np.abs(X)[:, self.order_], self.starts_, axis=1)
-        k = min(self.k, a.shape[1])
-        return np.partition(a, -k, axis=1)[:, -k:].mean(1)
-
-# %% ../nbs/07_detectors.ipynb #134f23b9
-def few_and_many(
-    S:np.ndarray, # squared relative errors, shape (n, p)
-)->np.ndarray:    # shape (n,)
-    "Root mean square of all plus root mean square of the three largest."
-    k = min(3, S.shape[1])
-    return np.sqrt(S.mean(1)) + np.sqrt(np.partition(S, -k, axis=1)[:, -k:].mean(1))
+        return top_mean(a, self.k)
 
 # %% ../nbs/07_detectors.ipynb #8ae44a91
 class RobustPCA(Detector):
     "What the past's principal components leave of each feature, relative to what they usually leave."
-    _min_rows, refit_growth = 3, 1.05
-    def __init__(self, variance=.8, floor=.25, cut=6., memory=365): self.variance, self.floor, self.cut, self.memory = variance, floor, cut, memory
+    _min_rows, refit_growth = 3, MEMBERS["pca"].growth
+    def __init__(self, variance=.8, floor=.25, cut=6., memory=MEMBERS["pca"].memory): self.variance, self.floor, self.cut, self.memory = variance, floor, cut, memory
 
     def _learn(self, X, y):
         self._check(0 < self.variance <= 1 and self.floor > 0 and self.cut > 0 and self.memory > 2, "variance must be in (0, 1], floor and cut > 0, memory > 2")
-        X = X[-self.memory:]
-        self.center_ = np.median(X, axis=0)
-        self.scale_ = np.maximum(1.4826*np.median(np.abs(X - self.center_), axis=0), self.floor)
-        Z = np.clip((X - self.center_)/self.scale_, -self.cut, self.cut)
-        s, V = np.linalg.svd(Z, full_matrices=False)[1:]
-        explained = np.cumsum(s**2)/max((s**2).sum(), 1e-300)
-        self.components_ = V[:min(np.searchsorted(explained, self.variance)+1, len(X)//3)]
-        T = Z @ self.components_.T
-        self.low_, self.high_ = T.min(0), T.max(0)
-        self.usual_ = np.maximum(1.4826*np.median(np.abs(self._rest(X)), axis=0), self.floor)
+        for k, v in vars(find_habits(X[-self.memory:], self.variance, self.floor, self.cut)).items(): setattr(self, f"{k}_", v)
 
-    def _rest(self, X):
-        Z = (X - self.center_)/self.scale_
-        return Z - np.clip(Z @ self.components_.T, self.low_, self.high_) @ self.components_
-
-    def _score(self, X): return few_and_many((self._rest(X)/self.usual_)**2)
+    def _habits(self): return Habits(self.center_, self.scale_, self.components_, self.low_, self.high_, self.usual_)
+    def _score(self, X): return few_and_many(unexplained(self._habits(), X))
 
     def feature_scores(self, X):
         "Squared relative error of each feature, shape (n_updates, n_features)."
-        return (self._rest(self._seen(X))/self.usual_)**2
+        return unexplained(self._habits(), self._seen(X))
 
 # %% ../nbs/07_detectors.ipynb #b8644509
 class KNNZ(Detector):

@@ -24,7 +24,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa, pyarrow.compute as pc, pyarrow.parquet as pq
-from tqdm import tqdm
 
 from .project import SourceError, UsageError
 from .read import Records, Text
@@ -63,6 +62,10 @@ def engine(
             yield con
         except (duckdb.Error, pa.ArrowException, OSError) as e: raise SourceError(f"scan: {str(e).splitlines()[0]}: check that the file is whole, or give more memory") from e
         finally: con.close()
+
+def _progress(items, what, total=None): # a bar for those who wait
+    from tqdm import tqdm
+    return tqdm(items, what, total, delay=2, leave=False, disable=None)
 
 # %% ../nbs/01c_engine.ipynb #50156a51
 class Table:
@@ -624,7 +627,7 @@ def scan_text(
     np.empty(1 << 22) # 32 MB given back: from now on the C library keeps what is freed, instead of asking the system for each piece's arrays anew
     t, p, records = Table(con, source), text_plan(source, plan, more), Records(source)
     got, threads = TextColumns(p), con.execute("select current_setting('threads')").fetchone()[0]
-    for piece in tqdm(ahead(lambda b: measure_piece(b, p), _pieces(records), max(threads-1, 1)), "profile", delay=2, leave=False, disable=None):
+    for piece in _progress(ahead(lambda b: measure_piece(b, p), _pieces(records), max(threads-1, 1)), "profile"):
         got.add(piece)
         if late := {i for i, x in got.tallies.items() if len(x.distinct) > 4*plan.low}: return scan_text(con, source, plan, finish, more | late)
     t.n, repeated = got.n, got.repeated()
@@ -674,7 +677,7 @@ def _answers(t, groups, texts, numbers, tallies, plan): # (column number, Scanne
     passes = [p for columns, of in zip(numbers, tallies) for p in _number_passes(t, columns, of, plan)]
     grouped = [_group(t, columns) for columns in groups]
     todo = [_text_pass(t, columns, plan) for columns in texts]+[x for pair in zip_longest(passes, grouped) for x in pair if x] # in turn: what NumPy works on, and what DuckDB does
-    answers = tqdm(ahead(lambda question: t.ask(*question), [question for question, _ in todo]), "profile", len(todo), delay=2, leave=False, disable=None)
+    answers = _progress(ahead(lambda question: t.ask(*question), [question for question, _ in todo]), "profile", len(todo))
     for (_, take), answer in zip(todo, answers): yield from take(answer)
 
 def _tallies(t, numbers, plan): # of each group of numbers; the most various two columns make the rows' hashes

@@ -7,9 +7,8 @@ __all__ = ['COMBINE', 'mean_surprise', 'log_cauchy', 'log_fisher', 'log_min', 'c
 
 # %% ../nbs/07b_ensemble.ipynb #1f490335
 import numpy as np
-from scipy.special import gammaln, logsumexp
 
-from .config import UsageError
+from .project import UsageError
 
 # %% ../nbs/07b_ensemble.ipynb #f3b32b76
 def mean_surprise(
@@ -31,6 +30,7 @@ def log_cauchy(
 # %% ../nbs/07b_ensemble.ipynb #9cbb604e
 def log_fisher(p):
     "Tail of chi-square with 2k degrees, in closed form: exp(-s) * sum of s^i/i!, i < k."
+    from scipy.special import gammaln, logsumexp
     s, k = -np.nansum(np.log(p), axis=1)[:, None], (~np.isnan(p)).sum(1)[:, None]
     i = np.arange(p.shape[1])[None]
     terms = np.where(i < k, i*np.log(np.maximum(s, 1e-300)) - gammaln(i+1), -np.inf)

@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .features import ALL_METRICS
-from .profile import TABLE_METRICS, encode, profile_column, row_hashes
-from .sketch import value_hashes
+from .metrics import TABLE_METRICS
+from .profile import encode, profile_column, row_hashes
+from .sketch import as_numpy, value_hashes
 from .words import band_words, number_words
 
 # %% ../nbs/08a_explain.ipynb #c6e2fdb0
@@ -65,7 +66,7 @@ def culprit_rows(
     if c is None or c not in table.column_names: return _repeated(table) if m == "duplicate_share" else None
     col = table.column(table.column_names.index(c))
     up = reason["expected_high"] is None or reason["observed"] > reason["expected_high"]
-    if m == "null_share" and up: return pc.is_null(col).to_numpy(zero_copy_only=False)
+    if m == "null_share" and up: return as_numpy(pc.is_null(col)).copy()
     e = encode(col)
     by_value = _culprit_values(e, m, reason, up, seen)
     return None if by_value is None else np.append(by_value, False)[e.codes]
@@ -78,10 +79,10 @@ def _culprit_values(e, m, reason, up, seen): # which distinct values make the re
         h = value_hashes(e.values); at = np.minimum(np.searchsorted(seen, h), max(len(seen)-1, 0))
         return seen[at] != h if len(seen) else np.ones(len(h), bool)
     if m == "top_share" and up: return np.arange(len(e.counts)) == e.counts.argmax()
-    if m == "numeric_share" and text: return ~pc.match_substring_regex(e.values, NUMBER).to_numpy(zero_copy_only=False)
-    if m == "empty_share": return pc.equal(pc.utf8_trim_whitespace(e.values), "").to_numpy(zero_copy_only=False)
+    if m == "numeric_share" and text: return ~as_numpy(pc.match_substring_regex(e.values, NUMBER))
+    if m == "empty_share": return as_numpy(pc.equal(pc.utf8_trim_whitespace(e.values), ""))
     if m not in ("max", "min", "q95", "q05", "negative_share", "zero_share", "nonfinite_share") or (text and m != "negative_share") or not len(numbers(e)[0]): return None
-    x = e.values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False) if not text else np.full(len(e.counts), np.nan)
+    x = as_numpy(e.values.cast(pa.float64(), safe=False)) if not text else np.full(len(e.counts), np.nan)
     return {"max": x > reason["expected_high"], "q95": x > reason["expected_high"], "min": x < reason["expected_low"], "q05": x < reason["expected_low"],
             "negative_share": x < 0, "zero_share": x == 0, "nonfinite_share": ~np.isfinite(x)}[m]
 

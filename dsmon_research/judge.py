@@ -13,11 +13,11 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from .calibrate import Calibration
-from .config import NotEnoughHistory
-from .detectors import make_detector
+from .project import NotEnoughHistory
 from .ensemble import mean_surprise
 from .features import ALL_METRICS, World
-from .profile import TABLE_METRICS
+from .metrics import TABLE_METRICS
+from .surprise import next_fit
 
 # %% ../nbs/08b_judge.ipynb #f24ffca5
 @dataclass
@@ -96,7 +96,7 @@ def blocks(
     "Blocks of updates that one fit scores; each depends on the past alone."
     out = []
     while start < stop:
-        out.append((start, min(max(start+every, int(start*growth)), stop)))
+        out.append((start, min(next_fit(start, every, growth), stop)))
         start = out[-1][1]
     return out
 
@@ -111,6 +111,7 @@ def walk_detector(
     seed:int=0,
 )->Walk:
     "Fit, score, decide, remember: block by block, update by update."
+    from dsmon_research.detectors import make_detector   # imports scikit-learn
     proto = make_detector(name, seed)
     make, view, every = (lambda: make_detector(name, seed)), proto.view, proto.refit_every or refit_every
     T, P, n_columns = len(truth.bad), len(truth.at), len(w.columns)

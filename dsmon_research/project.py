@@ -6,7 +6,7 @@ Errors, the root, settings, paths, random streams and safe writing."""
 
 # %% auto #0
 __all__ = ['DsmonError', 'UsageError', 'NotEnoughHistory', 'SourceError', 'find_root', 'Settings', 'settings', 'check_name',
-           'Paths', 'paths', 'rng', 'atomic_write', 'dump_json', 'write_parquet']
+           'Paths', 'paths', 'rng', 'code_hash', 'atomic_write', 'dump_json', 'write_parquet']
 
 # %% ../nbs/00b_project.ipynb #00b00004
 import configparser, hashlib, json, math, os, re, tempfile
@@ -101,10 +101,17 @@ def paths(
 def rng(
     seed:int, # the project's seed
     *keys,    # anything printable that names the draw
-)->np.random.Generator:
+)->"np.random.Generator":   # quoted: naming it would import it
     "An independent, reproducible generator for this name."
     name = "\x1f".join(map(str, (seed, *keys)))
     return np.random.default_rng(np.frombuffer(hashlib.sha256(name.encode()).digest(), dtype=np.uint32))
+
+# %% ../nbs/00b_project.ipynb #6d0d8d50
+def code_hash(*modules:str)->str: # 16 hexadecimal digits; no module: all of them
+    "Fingerprint of the package's code."
+    here = Path(__file__).parent
+    files = [here/f"{m}.py" for m in modules] if modules else sorted(here.glob("*.py"))
+    return hashlib.sha256(b"".join(f.read_bytes() for f in files if f.is_file())).hexdigest()[:16]
 
 # %% ../nbs/00b_project.ipynb #d9732fa5
 def atomic_write(
@@ -144,9 +151,10 @@ def dump_json(
 def write_parquet(
     path:Path, # target file
     table,     # pyarrow Table
+    group:int|None=None, # rows that can be read without the others; default: Arrow's million
 )->Path:
     "The table as one Parquet file, atomically; equal tables give equal bytes."
     import pyarrow as pa, pyarrow.parquet as pq
     sink = pa.BufferOutputStream()
-    pq.write_table(table.replace_schema_metadata(table.schema.metadata), sink, compression="zstd", store_schema=True)
+    pq.write_table(table.replace_schema_metadata(table.schema.metadata), sink, compression="zstd", store_schema=True, row_group_size=group)
     return atomic_write(path, sink.getvalue().to_pybytes())

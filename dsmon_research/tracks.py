@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['START', 'PUBLISHED', 'PUBLISHED_OTHERS', 'OURS_A', 'METHODS', 'A_SETS', 'PAST', 'TESTED', 'DELTAS', 'B_SETS',
-           'B_METHODS', 'B_OURS', 'C_SETS', 'D_SETS', 'D_SIZES', 'M_SETS', 'LOG', 'TRACKS', 'code_hash', 'cache_folder',
-           'Part', 'Twin', 'Twins', 'made_errors', 'own_errors', 'ask', 'TableJudge', 'measure_twins', 'big_world',
-           'Judged', 'of_walk', 'of_method', 'cells', 'noise_floor', 'twin_line', 'chosen', 'registered',
-           'track_a_dataset', 'keys_hash', 'perturbed', 'column_roles', 'ColumnJudge', 'column_scores', 'column_p',
-           'recall_at_precision', 'Rows', 'column_line', 'track_b_dataset', 'known_of', 'track_c_dataset', 'operating',
-           'injected', 'track_d_dataset', 'Log', 'log_arrays', 'log_history', 'log_faults', 'logs_of', 'stretches',
+           'B_METHODS', 'B_OURS', 'C_SETS', 'D_SETS', 'D_SIZES', 'M_SETS', 'LOG', 'TRACKS', 'cache_folder', 'Part',
+           'Twin', 'Twins', 'made_errors', 'own_errors', 'ask', 'TableJudge', 'measure_twins', 'big_world', 'Judged',
+           'of_walk', 'of_method', 'cells', 'noise_floor', 'twin_line', 'chosen', 'registered', 'track_a_dataset',
+           'keys_hash', 'perturbed', 'column_roles', 'ColumnJudge', 'column_scores', 'column_p', 'recall_at_precision',
+           'Rows', 'column_line', 'track_b_dataset', 'known_of', 'track_c_dataset', 'operating', 'injected',
+           'track_d_dataset', 'Log', 'log_arrays', 'log_history', 'log_faults', 'logs_of', 'stretches',
            'track_m_dataset', 'merged', 'run_track']
 
 # %% ../nbs/09d_tracks.ipynb #7ea99ef1
@@ -21,7 +21,6 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-import dsmon_research
 from .bench import Bench, bench_history, defaults, detector_line, headed, history_of, probe_arrays, read_update, walk_all
 from .bench import _slim
 from .calibrate import Calibration, p_values
@@ -33,17 +32,12 @@ from .figures import at_level, binomial_interval, block_weights, place_of, ranki
 from .history import History, find_season, profile_update
 from .judge import Truth, Walk
 from .profile import COLUMN_METRICS, TABLE_METRICS, Profile
+from .project import code_hash
 from .read import LARGE
 from .reprofile import Prepared, reprofile
 from .result import FIGURES
 
 # %% ../nbs/09d_tracks.ipynb #ecb2048b
-def code_hash(*modules:str)->str: # 16 hexadecimal digits; no module: all of them
-    "Fingerprint of the package's code."
-    here = Path(dsmon_research.__file__).parent
-    files = [here/f"{m}.py" for m in modules] if modules else sorted(here.glob("*.py"))
-    return hashlib.sha256(b"".join(f.read_bytes() for f in files if f.is_file())).hexdigest()[:16]
-
 def cache_folder()->Path:
     "Where finished parts are kept."
     return Path(os.environ.get("DSMON_CACHE") or Path.home()/".cache"/"dsmon_research")/"bench"
