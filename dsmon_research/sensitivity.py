@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MOST', 'monotone', 'caught_range', 'spread', 'ladder', 'suited', 'faults_of', 'until', 'judged', 'champion',
            'members_of', 'Work', 'prepare', 'pieces', 'place', 'finish', 'write_piece', 'run_pieces', 'Cell',
-           'cells_of', 'word', 'named', 'answers', 'kind_lines', 'sentence_of', 'Sensitivity', 'from_dict', 'short',
+           'cells_of', 'word', 'named', 'answers', 'kind_lines', 'sentence_of', 'short', 'Sensitivity', 'from_dict',
            'chosen_updates', 'sensitivity', 'read_sensitivity']
 
 # %% ../nbs/09a_sensitivity.ipynb #5e500003
@@ -193,6 +193,8 @@ def run_pieces(
         if not place(w, piece).is_file(): finish(w, piece)
 
 # %% ../nbs/09a_sensitivity.ipynb #5e50001a
+_rarely = .1 # as often as that, at most, an invisible fault is caught, at every size
+
 @dataclass(frozen=True)
 class Cell:
     "One kind of fault in one column (None: the table as such)."
@@ -202,7 +204,9 @@ class Cell:
     why:str|None=None                       # nothing was judged, because
 
     @property
-    def blind(self): return self.why is None and self.smallest is None
+    def missed(self): return self.why is None and self.smallest is None
+    @property
+    def blind(self): return self.missed and max(self.power) <= _rarely
     @property
     def power(self): return [c/k for c, k in zip(self.caught, self.n)]
     @property
@@ -246,17 +250,18 @@ def named(
     return "in "+", ".join(f"`{shown(c)}`" for c in names) if len(names) <= most else f"in {len(names)} of {of} columns"
 
 def _from(c): # a cell's answer
-    if c.smallest is None: return "at no size that was tried"
+    if c.smallest is None: return "never" if c.blind else "not reliably"
     if c.sizes == (1.,): return "always"
-    start = "only when every row is hit" if c.smallest == 1 else f"from {number_words(c.smallest, 'share')} of the rows on"
-    return start if c.largest == c.sizes[-1] else f"{start}, not beyond {number_words(c.largest, 'share')}"
+    if c.smallest == c.largest < c.sizes[-1]: return f"only at {number_words(c.smallest, 'share')}"
+    if c.largest < c.sizes[-1]: return f"only from {number_words(c.smallest, 'share')} to {number_words(c.largest, 'share')}"
+    return "only if all rows are hit" if c.smallest == 1 else f"from {number_words(c.smallest, 'share')}"
 
 def answers(
     cells:list[Cell], # of one kind
 )->dict[str, list]:   # answer -> columns, easiest first
     "Which columns share an answer."
     out = {}
-    for c in sorted((c for c in cells if c.why is None), key=lambda c: (c.smallest is None, c.smallest or 0, -(c.largest or 0))): out.setdefault(_from(c), []).append(c.column)
+    for c in sorted((c for c in cells if c.why is None), key=lambda c: (c.missed, c.blind, c.smallest or 0, -(c.largest or 0))): out.setdefault(_from(c), []).append(c.column)
     return out
 
 def kind_lines(cells:list[Cell])->dict[str, str]:
@@ -264,26 +269,26 @@ def kind_lines(cells:list[Cell])->dict[str, str]:
     kinds = {}
     for c in cells:
         if c.why is None: kinds.setdefault(c.kind, []).append(c)
-    hard = lambda k: (-np.mean([c.blind for c in kinds[k]]), -np.mean([1. if c.smallest is None else c.smallest for c in kinds[k]]), k)
+    hard = lambda k: (*(-np.mean([v(c) for c in kinds[k]]) for v in (lambda c: c.blind, lambda c: c.missed, lambda c: c.smallest or 1)), k)
     return {word(k): "; ".join(f"{a} {named(columns, len(kinds[k]))}".strip() for a, columns in answers(kinds[k]).items()) for k in sorted(kinds, key=hard)}
 
 # %% ../nbs/09a_sensitivity.ipynb #5e50001f
 def _nulls(cells): # the clause on missing cells
     got = [c for c in cells if c.kind == "missing" and c.why is None]
-    seen = sorted(c.smallest for c in got if c.smallest is not None)
-    if not seen: return "no share of missing cells would be caught in any column" if got else "missing cells were not judged"
-    worst = max((c for c in got if c.smallest is not None), key=lambda c: c.smallest)
-    half, last, n = number_words(seen[(len(seen)-1)//2], "share"), number_words(seen[-1], "share"), len(got)
-    where = "any column" if len(seen) == n else f"{len(seen)} of {n} columns"
-    if half == last: return f"{last} of missing cells would be caught in {where}"
-    return f"{half} of missing cells would be caught in half of the columns and {last} in {where} (the last is `{shown(worst.column)}`)"
+    seen = sorted((c for c in got if not c.missed), key=lambda c: c.smallest)
+    if not got: return "missing cells were not judged"
+    if not seen: return "no share of missing cells would be caught reliably in any column"
+    half, last = (number_words(c.smallest, "share") for c in (seen[(len(seen)-1)//2], seen[-1]))
+    if len(seen) < len(got): return f"{last} of missing cells would be caught in {len(seen)} of {len(got)} columns, and no share of them reliably in the others"
+    if half == last: return f"{last} of missing cells in any column would be caught"
+    return f"{half} of missing cells would be caught in half of the columns and {last} in any column (the last is `{shown(seen[-1].column)}`)"
 
-def _listed(cells, among, most=5): # kinds with the columns, most columns first
+def _listed(cells, among, most): # kinds with the columns, most columns first
     by = {k: [c.column for c in cells if c.kind == k] for k in dict.fromkeys(c.kind for c in cells)}
     of = {k: sum(c.kind == k and c.why is None for c in among) for k in by}
     order = sorted(by, key=lambda k: (-len(by[k]), k))
     said = [f"{word(k)} {named(by[k], of[k])}".strip() for k in order[:most]]
-    return ", ".join(said)+(f", and {len(order)-most} more kinds" if len(order) > most else "")
+    return ", ".join(said)+(f" and {len(order)-most} more kind{'s' if len(order) > most+1 else ''}" if len(order) > most else "")
 
 def sentence_of(
     cells:list[Cell],
@@ -292,9 +297,20 @@ def sentence_of(
     "What is caught and what is invisible, in one sentence."
     head, judged_ = f"At {alerts_per_month:g} false alert{'s' if alerts_per_month != 1 else ''} a month", [c for c in cells if c.why is None]
     if not judged_: return f"{head}: nothing can be said yet, no fault was judged."
-    blind, part = [c for c in judged_ if c.blind], [c for c in judged_ if c.largest is not None and c.largest < c.sizes[-1]]
-    unseen = f"invisible at every size tried: {_listed(blind, cells)}" if blind else "nothing that was tried stays invisible"
-    return f"{head}, {_nulls(cells)}; {unseen}"+(f"; seen in a part of the rows but not in all of them: {_listed(part, cells)}" if part else "")+"."
+    groups = {"invisible at every size tried": [c for c in judged_ if c.blind], "caught now and then, but not reliably": [c for c in judged_ if c.missed and not c.blind],
+              "caught in a part of the rows but not in all of them": [c for c in judged_ if not c.missed and c.largest < c.sizes[-1]]}
+    said = [f"{what}: {_listed(got, cells, most)}" for (what, got), most in zip(groups.items(), (4, 2, 2)) if got]
+    return "; ".join([f"{head}, {_nulls(cells)}", *(said or ["nothing that was tried stays invisible"])])+"."
+
+# %% ../nbs/09a_sensitivity.ipynb #5e500030
+def short(c:Cell)->str:
+    "A cell's answer in a few signs: the smallest size in percent, `all`, or `yes` where there is but one size; `~` not reliably, `×` never."
+    if c.why: return ""
+    if c.missed: return "×" if c.blind else "~"
+    if c.sizes == (1.,): return "yes"
+    start = "all" if c.smallest == 1 else f"{100*c.smallest:g}"
+    if c.largest == c.sizes[-1]: return start
+    return f"{start}–{100*c.largest:g}" if c.smallest < c.largest else f"only {start}"
 
 # %% ../nbs/09a_sensitivity.ipynb #5e500022
 @dataclass(frozen=True)
@@ -307,8 +323,8 @@ class Sensitivity:
     data_hash:str; config_hash:str; package_version:str; seed:int
 
     def to_dict(self):
-        "With the power of each cell at each size, and its 95 % interval."
-        return asdict(self) | {"cells": [asdict(c) | dict(power=c.power, intervals=c.intervals) for c in self.cells]}
+        "With what is said, the power of each cell at each size, and its 95 % interval."
+        return asdict(self) | dict(cells=[asdict(c) | dict(said=short(c), power=c.power, intervals=c.intervals) for c in self.cells], kinds=list(kind_lines(self.cells).items()))
     def to_frame(self):
         "One row a column, kind and size."
         import pandas as pd
@@ -316,8 +332,8 @@ class Sensitivity:
         return pd.DataFrame(rows, columns=["column", "kind", "size", "n", "caught", "power", "low", "high", "smallest", "largest"])
     def to_json(self):
         "One line a cell."
-        head = dump_json(asdict(self) | {"cells": []})
-        lines = [" ".join(json.dumps(json.loads(dump_json(asdict(c))), sort_keys=True, ensure_ascii=False).split("\n")) for c in self.cells]
+        head, line = dump_json(self.to_dict() | {"cells": []}), lambda c: json.dumps(json.loads(dump_json(asdict(c) | {"said": short(c)})), sort_keys=True, ensure_ascii=False)
+        lines = [line(c) for c in self.cells]
         return head.replace('"cells": []', '"cells": [\n  '+",\n  ".join(lines)+"\n ]") if lines else head
     def text(self): return _text(self)
     def _repr_html_(self): return _card(self)
@@ -328,27 +344,20 @@ def from_dict(d:dict)->Sensitivity: # as parsed from `to_json`
     return Sensitivity(**{f.name: tuple(v) if isinstance(v := d[f.name], list) else v for f in fields(Sensitivity)} | {"cells": cells})
 
 # %% ../nbs/09a_sensitivity.ipynb #5e500023
-def _head(s): return f"{s.dataset}: {s.champion} on {len(s.updates)} recent healthy updates, {len(s.cells):,} pairs of column and fault, caught {100*s.power:g} times in 100"
+def _head(s): return f"{s.dataset}: {s.champion} on {len(s.updates)} recent healthy updates, {len(s.cells):,} pairs of column and fault"
 
 def _text(s):
     if not s.updates: return s.sentence
     wrap = lambda head, text: textwrap.fill(text, 110, initial_indent=head, subsequent_indent=" "*len(head), break_long_words=False, break_on_hyphens=False)
     lines = kind_lines(s.cells); wide = max(map(len, lines), default=0)
-    return "\n".join([_head(s), "", wrap("", s.sentence), "", *(wrap(f"  {k.ljust(wide)}  ", v) for k, v in lines.items())])
-
-def short(c:Cell)->str:
-    "A cell's answer in a few signs: the smallest size in percent, `all`, or `×` for a blind spot."
-    if c.why: return ""
-    if c.smallest is None: return "×"
-    start = "all" if c.smallest == 1 else f"{100*c.smallest:g}"
-    return start if c.largest == c.sizes[-1] else f"{start}–{100*c.largest:g}"
+    return "\n".join([_head(s), "", wrap("", s.sentence), "", f"the share of the rows from which on {100*s.power:g} % of the faults are caught, hardest first:", *(wrap(f"  {k.ljust(wide)}  ", v) for k, v in lines.items())])
 
 def _card(s):
     kinds, columns = list(dict.fromkeys(c.kind for c in s.cells)), list(dict.fromkeys(c.column for c in s.cells))
     at = {(c.column, c.kind): short(c) for c in s.cells}
     row = lambda head, cells, tag: f"<tr><th>{html.escape(head)}</th>"+"".join(f"<{tag}>{html.escape(v)}</{tag}>" for v in cells)+"</tr>"
     body = "".join(row(shown("(the table)" if c is None else c), [at.get((c, k), "") for k in kinds], "td") for c in columns)
-    table = f"<table>{row('', map(word, kinds), 'th')}{body}</table><small>smallest share of rows (%) caught; ×: at no size that was tried; empty: cannot be made</small>" if s.cells else ""
+    table = f"<table>{row('', map(word, kinds), 'th')}{body}</table><small>smallest share of rows (%) that is caught; ~ caught now and then, × never, empty: cannot be made</small>" if s.cells else ""
     return f"<p>{html.escape(s.sentence)}</p>{table}"
 
 # %% ../nbs/09a_sensitivity.ipynb #5e500025
