@@ -473,7 +473,7 @@ def sensitivity_plot(
     if narrow: _bars_of(ax, kinds, cells)
     else: _grid_of(ax, kinds, rows)
     ax.tick_params(length=0); ax.spines[["left", "bottom"]].set_visible(False)
-    key = "columns, the darker the better:\nred not reliably, then from all rows,\n10 %, 5 %, up to 2 % of the rows" if narrow else "smallest share of rows caught (%); yes: has one size only; all: only if all rows are hit; a–b: not beyond b %; ~ now and then, × never; blank: cannot be made"
+    key = "columns, the darker the better:\nred not reliably, then from all rows,\n10 %, 5 %, up to 2 % of the rows" if narrow else "smallest share of rows caught (%); all: only if all rows are hit; a–b: not beyond b %; yes: caught, has one size only\n~ now and then; × never; blank: cannot be made"
     ax.set_title(key+(f"; {left} columns with better figures are not drawn" if left and not narrow else ""), loc="left", fontsize=7 if narrow else 8, color=palette["soft"])
     return _title(fig, _sensitivity_title(cells), narrow)
 

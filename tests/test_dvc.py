@@ -84,7 +84,7 @@ def test_table_of_stages_agrees(stage):
     block, st = PIPELINE[stage]["do"], STAGES[stage]
     assert block["cmd"] == f"dsmon stage {stage} ${{key}}"
     assert set(block["params"]) == {"datasets.${key}", *st.reads}
-    made = {s: {*PIPELINE[s]["do"]["outs"], *(k for m in PIPELINE[s]["do"].get("metrics", []) for k in m)} for s in STAGES}
+    made = {s: {*PIPELINE[s]["do"].get("outs", []), *(k for m in PIPELINE[s]["do"].get("metrics", []) for k in m)} for s in STAGES}
     read = {d for d in block["deps"] if d.startswith(("data/", "metrics/"))}
     assert read == set().union(*(made[s] for s in st.needs))
     assert {d for d in block["deps"] if d.startswith("nbs/")} == ({st.notebook} if st.notebook else set())
