@@ -1402,6 +1402,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                      'dsmon_research/sensitivity.py'),
                                             'dsmon_research.sensitivity.chosen_updates': ( 'sensitivity.html#chosen_updates',
                                                                                            'dsmon_research/sensitivity.py'),
+                                            'dsmon_research.sensitivity.code_now': ( 'sensitivity.html#code_now',
+                                                                                     'dsmon_research/sensitivity.py'),
                                             'dsmon_research.sensitivity.faults_of': ( 'sensitivity.html#faults_of',
                                                                                       'dsmon_research/sensitivity.py'),
                                             'dsmon_research.sensitivity.finish': ( 'sensitivity.html#finish',

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['MOST', 'monotone', 'caught_range', 'spread', 'ladder', 'suited', 'faults_of', 'until', 'judged', 'champion',
-           'members_of', 'Work', 'prepare', 'pieces', 'place', 'finish', 'write_piece', 'run_pieces', 'Cell',
-           'cells_of', 'word', 'named', 'answers', 'kind_lines', 'sentence_of', 'short', 'Sensitivity', 'from_dict',
-           'chosen_updates', 'sensitivity', 'read_sensitivity']
+           'members_of', 'Work', 'code_now', 'prepare', 'pieces', 'place', 'finish', 'write_piece', 'run_pieces',
+           'Cell', 'cells_of', 'word', 'named', 'answers', 'kind_lines', 'sentence_of', 'short', 'Sensitivity',
+           'from_dict', 'chosen_updates', 'sensitivity', 'read_sensitivity']
 
 # %% ../nbs/09a_sensitivity.ipynb #5e500003
 import hashlib, html, json, os, textwrap
@@ -137,12 +137,17 @@ class Work:
     "All that a piece needs."
     name:str; params:Params; ds:Dataset; history:History; updates:list; folder:Path; contents:list; code:str
 
-def prepare(name:str, root:Path)->Work:
+def code_now()->str:
+    "Fingerprint of the package's code."
+    return hashlib.sha256(b"".join(f.read_bytes() for f in sorted(Path(dsmon_research.__file__).parent.glob("*.py")))).hexdigest()
+
+def prepare(
+    name:str, root:Path,
+    code:str|None=None, # `code_now` of the run that this is a part of
+)->Work:
     "What `collect` and `profile` left of a dataset."
     params, index = load_params(root), pq.read_table(paths(name, root).updates/"_index.parquet", columns=["id", "content_hash"])
-    files = sorted(Path(dsmon_research.__file__).parent.glob("*.py"))
-    code = hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()
-    return Work(name, params, dataset(params, name), load_history(name, root), load_updates(name, root), paths(name, root).pieces, index.to_pylist(), code)
+    return Work(name, params, dataset(params, name), load_history(name, root), load_updates(name, root), paths(name, root).pieces, index.to_pylist(), code or code_now())
 
 def pieces(
     w:Work, chosen:list[int], # updates
@@ -183,12 +188,13 @@ def write_piece(w, piece, made, p): # p None: nothing was judged
 
 def run_pieces(
     name:str, root:Path,
-    todo:list[tuple], # pieces
-    part:str="",      # said on the progress bar
+    todo:list[tuple],   # pieces
+    part:str="",        # said on the progress bar
+    code:str|None=None, # as in `prepare`
 ):
     "Finish the pieces that are not there yet."
     from tqdm import tqdm
-    w = prepare(name, root)
+    w = prepare(name, root, code)
     for piece in tqdm(todo, desc=f"sensitivity {name}{part}", unit="piece", disable=None):
         if not place(w, piece).is_file(): finish(w, piece)
 
@@ -377,12 +383,12 @@ def chosen_updates(
 
 def _run_all(w, root, todo, workers):
     workers = min(workers, len(todo), os.cpu_count() or 1)
-    if workers < 2: return run_pieces(w.name, root, todo)
+    if workers < 2: return run_pieces(w.name, root, todo, code=w.code)
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
     os.environ.update({k: "1" for k in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")})
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        for job in [pool.submit(run_pieces, w.name, root, todo[i::workers], f" {i+1}/{workers}") for i in range(workers)]: job.result()
+        for job in [pool.submit(run_pieces, w.name, root, todo[i::workers], f" {i+1}/{workers}", w.code) for i in range(workers)]: job.result()
 
 def _tidy(w, kept): # pieces that nobody asks for any more
     for f in w.folder.glob("*.parquet"):
