@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['Done', 'do_profile', 'propose_key', 'propose_time', 'propose_season', 'with_block', 'do_init', 'do_stage',
-           'do_backtest', 'do_report', 'leaderboard', 'do_assess', 'do_sync', 'do_bench', 'columns', 'parser', 'main']
+           'do_backtest', 'do_sensitivity', 'do_report', 'leaderboard', 'do_assess', 'do_sync', 'do_bench', 'columns',
+           'parser', 'main']
 
 # %% ../nbs/14_cli.ipynb #0bbd3ee8
 import argparse, contextlib, io, itertools, os, sys, tempfile, textwrap, time
@@ -192,6 +193,13 @@ def do_backtest(a)->Done:
     root = _fresh(a.name, "backtest")
     return Done(whole_result(a.name, root), leaderboard(read_metrics(a.name, root)))
 
+def do_sensitivity(a)->Done:
+    "`dsmon sensitivity NAME`: what would be caught here, and what is invisible?"
+    from dsmon_research.sensitivity import read_sensitivity
+    root = _fresh(a.name, "sensitivity")
+    got = read_sensitivity(a.name, root)
+    return Done(got.to_dict(), got.text(), 0 if got.updates or not got.needed else 4)
+
 def do_report(a)->Done:
     "`dsmon report NAME`: the health report."
     from dsmon_research.stages import outputs
@@ -308,11 +316,12 @@ def parser()->argparse.ArgumentParser:
 def _dataset_verbs(verb):
     known = "a dataset in params.yaml"
     verb("backtest", do_backtest, "let the detectors compete on this dataset").add_argument("name", metavar="NAME", help=known)
+    verb("sensitivity", do_sensitivity, "find the smallest fault that would be caught, column by column").add_argument("name", metavar="NAME", help=known)
     v = verb("assess", do_assess, "judge the newest update")
     v.add_argument("name", metavar="NAME", help=known); v.add_argument("--update", metavar="ID", help="judge this one instead")
     verb("report", do_report, "write the health report").add_argument("name", metavar="NAME", help=known)
     v = verb("stage", do_stage, "run one stage of the pipeline, as DVC does")
-    v.add_argument("stage", metavar="STAGE", help="collect, profile, inject, backtest, assess, report; or compare, without NAME")
+    v.add_argument("stage", metavar="STAGE", help="collect, profile, inject, backtest, sensitivity, assess, report; or compare, without NAME")
     v.add_argument("name", nargs="?", metavar="NAME", help=known)
     verb("mlflow-sync", do_sync, "bring MLflow up to date with metrics/")
 

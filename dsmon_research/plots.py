@@ -6,8 +6,8 @@
 __all__ = ['palette', 'dark', 'markers', 'STYLE', 'METRICS', 'css_variables', 'say', 'say_range', 'shown', 'metric_words',
            'metric_unit', 'Picture', 'take_title', 'with_gaps', 'day', 'history_plot', 'reason_plot', 'usual',
            'rows_plot', 'alerts_by_month', 'alerts_plot', 'ranked', 'leaderboard_plot', 'heat_table', 'fault_heatmap',
-           'pr_points', 'average_precision', 'curve_plot', 'mean_ranks', 'critical_difference', 'compare_plot',
-           'inline_svg']
+           'sensitivity_table', 'sensitivity_plot', 'pr_points', 'average_precision', 'curve_plot', 'mean_ranks',
+           'critical_difference', 'compare_plot', 'inline_svg']
 
 # %% ../nbs/13_plots.ipynb #e705428f
 import hashlib, io, math, re, textwrap, warnings
@@ -402,6 +402,80 @@ def fault_heatmap(
     ax.tick_params(length=0); ax.spines[["left", "bottom"]].set_visible(False)
     ax.set_title(f"faults caught by {name} (%)" if name else "faults caught (%)", loc="left", fontsize=8, color=palette["soft"])
     return _title(fig, _heat_title(t), narrow)
+
+# %% ../nbs/13_plots.ipynb #5e510002
+def _partly(c): return "–" in c["said"] or "only" in c["said"] # is it missed where all rows are hit?
+
+def _fine(c): # how dark: 0 never or not reliably, 1 not at every size, 4 from 2 % of the rows on; None = cannot be made
+    if not c["said"]: return None
+    if c["smallest"] is None: return 0
+    return 1 if _partly(c) else 4 if c["said"] == "yes" else 1+sum(c["smallest"] < t for t in (1, .1, .021))
+
+def sensitivity_table(
+    cells:list[dict], # column, kind, smallest, said: as in the statement
+    most:int=28,      # rows
+)->tuple[list, list, int]: # kinds, hardest first; [(names of columns, {kind: cell})]; columns left out
+    "Columns with the same answers together; of many, the hardest."
+    kinds, rows = {}, {}
+    for c in cells:
+        if c["said"]: kinds.setdefault(c["kind"], []).append(_fine(c)); rows.setdefault(c["column"], {})[c["kind"]] = c
+    groups = {}
+    for name, row in rows.items(): groups.setdefault(tuple((k, c["said"]) for k, c in row.items()), []).append(name)
+    got = [(names, rows[names[0]]) for names in groups.values()]
+    hard = sorted(range(len(got)), key=lambda i: (np.mean([_fine(c) for c in got[i][1].values()]), i))[:most]
+    left = sum(len(names) for i, (names, _) in enumerate(got) if i not in hard)
+    return sorted(kinds, key=lambda k: (np.mean(kinds[k]), k)), [got[i] for i in sorted(hard)], left
+
+def _sensitivity_title(cells):
+    judged = [c for c in cells if c["said"]]
+    fine, never, vague = (sum(ok(c) for c in judged) for ok in (lambda c: _fine(c) == 4, lambda c: c["said"] == "×", lambda c: c["said"] == "~"))
+    rest = [f"{n} {what}" for n, what in ((never, "never"), (vague, "only now and then")) if n]
+    return f"{fine} of {len(judged)} pairs of column and fault are caught at 2 % of the rows or less"+(f"; {' and '.join(rest)}" if rest else "; none is invisible")
+
+# %% ../nbs/13_plots.ipynb #5e510003
+def _column_names(names, width): # of one row
+    said = [shown("the table" if n is None else n, width) for n in names]
+    text = ", ".join(said)
+    return text if len(text) <= width or len(said) == 1 else f"{shown(said[0], width-9)} + {len(said)-1}"
+
+def _grid_of(ax, kinds, rows):
+    for y, (_, row) in enumerate(rows):
+        for x, k in enumerate(kinds):
+            if k not in row: continue
+            level, said = _fine(row[k]), row[k]["said"]
+            ax.add_patch(Rectangle((x-.47, y-.46), .94, .92, color=palette[f"heat{level}"], lw=0))
+            ax.text(x, y, said, ha="center", va="center_baseline", fontsize=8 if len(said) < 4 else 5.6, fontweight="bold" if level == 0 else "normal", color=palette["onheat" if level == 4 else "unhealthy" if level == 0 or _partly(row[k]) else "ink"])
+    ax.set(xlim=(-.5, len(kinds)-.5), ylim=(len(rows)-.5, -.5))
+    ax.set_xticks(range(len(kinds)), [shown(k.replace("_", " "), 22) for k in kinds], rotation=40, ha="right", rotation_mode="anchor", color=palette["ink"])
+    ax.set_yticks(range(len(rows)), [_column_names(names, 22) for names, _ in rows], color=palette["ink"])
+
+def _bars_of(ax, kinds, cells):
+    for y, k in enumerate(kinds):
+        levels, at = [_fine(c) for c in cells if c["kind"] == k and c["said"]], 0
+        for level in range(5):
+            if not (n := levels.count(level)): continue
+            ax.barh(y, n/len(levels), .86, left=at, color=palette[f"heat{level}"], lw=0)
+            if n/len(levels) > .06: ax.text(at+n/len(levels)/2, y, str(n), ha="center", va="center_baseline", fontsize=7, color=palette["onheat" if level == 4 else "unhealthy" if level == 0 else "ink"])
+            at += n/len(levels)
+    ax.set(xlim=(0, 1), ylim=(len(kinds)-.5, -.5), xticks=[])
+    ax.set_yticks(range(len(kinds)), [shown(k.replace("_", " "), 20) for k in kinds], color=palette["ink"])
+
+# %% ../nbs/13_plots.ipynb #5e510004
+@_styled
+def sensitivity_plot(
+    cells:list[dict], # column (None: the table), kind, smallest, said: of the sensitivity statement
+    narrow:bool=False,
+)->Figure:
+    "The smallest share of rows caught, column by column and kind by kind; `ValueError` if nothing was judged."
+    kinds, rows, left = sensitivity_table(cells)
+    if not rows: raise ValueError("no fault was judged: the history is too short")
+    fig, ax = _frame(narrow, 2.1+.24*len(rows), 1.6+.19*len(kinds), width=min(9.6, 3+.42*len(kinds)))
+    if narrow: _bars_of(ax, kinds, cells)
+    else: _grid_of(ax, kinds, rows)
+    ax.tick_params(length=0); ax.spines[["left", "bottom"]].set_visible(False)
+    key = "columns, the darker the better:\nred not reliably, then from all rows,\n10 %, 5 %, up to 2 % of the rows" if narrow else "smallest share of rows caught (%); all: only if all rows are hit; a–b: not beyond b %; yes: caught, has one size only\n~ now and then; × never; blank: cannot be made"
+    ax.set_title(key+(f"; {left} columns with better figures are not drawn" if left and not narrow else ""), loc="left", fontsize=7 if narrow else 8, color=palette["soft"])
+    return _title(fig, _sensitivity_title(cells), narrow)
 
 # %% ../nbs/13_plots.ipynb #a8756641
 def pr_points(label:np.ndarray, score:np.ndarray)->tuple[np.ndarray, np.ndarray]: # recall, precision

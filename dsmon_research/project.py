@@ -86,7 +86,7 @@ def check_name(
 @dataclass(frozen=True)
 class Paths:
     "Where one dataset's stages read and write."
-    updates:Path; profile:Path; inject:Path; backtest:Path; assess:Path; metrics:Path; report:Path
+    updates:Path; profile:Path; inject:Path; backtest:Path; assess:Path; metrics:Path; report:Path; sensitivity:Path; pieces:Path
 
 def paths(
     name:str,            # dataset
@@ -95,7 +95,7 @@ def paths(
     "All places of one dataset, below the project's own folders."
     s, name = settings(root), check_name(name)
     d = s.data/name
-    return Paths(*(d/stage for stage in ("updates", "profile", "inject", "backtest", "assess")), s.metrics/f"{name}.json", s.reports/name)
+    return Paths(*(d/stage for stage in ("updates", "profile", "inject", "backtest", "assess")), s.metrics/f"{name}.json", s.reports/name, s.metrics/f"{name}.sensitivity.json", d/"pieces")
 
 # %% ../nbs/00b_project.ipynb #cf9fe48a
 def rng(

@@ -21,7 +21,7 @@ from .calibrate import rarity
 from .config import DsmonError, UsageError, atomic_write, dataset, find_root, load_params, paths, settings
 from .figures import ranking_figures
 from .plots import (METRICS, alerts_plot, compare_plot, css_variables, day, fault_heatmap, history_plot, inline_svg,
-                                  leaderboard_plot, mean_ranks, ranked, reason_plot, rows_plot, say, say_range, shown, take_title, usual)
+                                  leaderboard_plot, mean_ranks, ranked, reason_plot, rows_plot, say, say_range, sensitivity_plot, shown, take_title, usual)
 from .result import caught_groups
 
 # %% ../nbs/13a_report.ipynb #fd1e82ad
@@ -50,9 +50,9 @@ def load_report(
     root = Path(root or find_root()); ds, p, params = dataset(load_params(root), name), paths(name, root), load_params(root)
     verdict, history = _json(_need(p.assess/"verdict.json", name)), _read(_need(p.backtest/"history.parquet", name))
     for file in ("reasons", "bands"): _need(p.backtest/f"{file}.parquet", name)
-    metrics = _json(p.metrics) if p.metrics.is_file() else None
+    metrics, seen = (_json(f) if f.is_file() else None for f in (p.metrics, p.sensitivity))
     budget = (metrics or {}).get("budget") or {}
-    return dict(dataset=name, source=ds.source, key=ds.key, timezone=ds.timezone, verdict=verdict, history=history, metrics=metrics,
+    return dict(dataset=name, source=ds.source, key=ds.key, timezone=ds.timezone, verdict=verdict, history=history, metrics=metrics, sensitivity=seen,
                 reasons=_read(p.backtest/"reasons.parquet"), bands=_read(p.backtest/"bands.parquet"),
                 tables=_read(p.profile/"tables.parquet"), columns=_read(p.profile/"columns.parquet"),
                 alpha=budget.get("alpha") or verdict.get("budget"), version=dsmon_research.__version__, tracking_uri=_local(root, settings(root).tracking_uri),
@@ -324,9 +324,12 @@ _pages["history"] = """
 _pages["monitor"] = """
 <section>
 <h2>How good is this monitor here</h2>
+{% if s %}<p>{{ s.sentence|code }}</p>
+{% if s.cells %}{{ sensitivity }}<p class="quiet">Each fault was put into {{ s.updates|length }} recent healthy updates, one at a time, and judged by {{ s.champion }} against the real past; a size counts as caught where at least {{ s.power|pct }} are, here and at every larger size.</p>
+{% if blind %}<h3>Where it is blind</h3><dl class="facts">{% for kind, text in blind %}<dt>{{ kind|capitalize }}</dt><dd>{{ text|code }}</dd>{% endfor %}</dl>{% endif %}{% endif %}{% endif %}
 {% if not m %}<p>Not measured yet: no competition has been run on this dataset. Run <code>dsmon backtest {{ d.dataset }}</code>.</p>
-{% else %}<p>{{ said }}</p>
-{% if caught %}<dl class="facts">{% for size, kinds in caught.items() %}<dt>{{ size|capitalize }}</dt><dd>{{ kinds|join(", ")|shown(600)|replace(" %", "\u00a0%") }}</dd>{% endfor %}</dl>
+{% else %}{% if s %}<h3>Against other detectors</h3>{% else %}<p>{{ said }}</p>{% endif %}
+{% if caught and not s %}<dl class="facts">{% for size, kinds in caught.items() %}<dt>{{ size|capitalize }}</dt><dd>{{ kinds|join(", ")|shown(600)|replace(" %", "\u00a0%") }}</dd>{% endfor %}</dl>
 {% if caught["not reliably"] %}<p class="quiet">In brackets: the share caught at the largest tested size.</p>{% endif %}{% endif %}
 <p>Measured on {{ m.n_bad|often }} bad updates, made by injecting faults into {{ m.seeds|length }} cop{{ "y" if m.seeds|length == 1 else "ies" }} of this history of {{ m.n_updates|often }} updates. Real faults may be easier or harder.</p>
 {{ leaderboard }}
@@ -337,7 +340,7 @@ _pages["monitor"] = """
 {% endfor %}<td class="n">{{ "%.1f"|format(r.delay_updates) if r.delay_updates is not none else "–" }}</td><td class="n">{{ r.column_hit_at_1|pct }}</td></tr>
 {% endfor %}</table></div>
 <p class="quiet">★ judges this dataset. PR area: area under the curve of precision against recall, at the share of bad updates that is expected in life; ROC area: how often a bad update scores above a healthy one. Small figures: 95 % intervals by resampling whole weeks. {% if gaps %}A dash is not a zero: {% for k, why in gaps %}<i>{{ heads[k] }}</i>: {{ why|shown(120) }}{{ "; " if not loop.last }}{% endfor %}.{% endif %}</p>
-{{ heatmap }}{% endif %}
+{% if not s %}{{ heatmap }}{% endif %}{% endif %}
 </section>
 """
 _pages["data"] = """
@@ -392,6 +395,11 @@ def _sensitivity(by_fault, per_month): # one sentence; the groups and the heat m
     worst = f" Hardest to see: {missed[0].split(' (')[0]}." if missed else ""
     return f"{budget}, {kinds} of {kinds+len(missed)} kinds of fault are caught nine times in ten, from the size given here on.{worst}"
 
+def _seen(s): # the statement of sensitivity, its figure, and the kinds of fault that are missed somewhere
+    if not s: return dict(s=None)
+    blind = [(kind, text) for kind, text in s["kinds"] if re.search(r"\b(never|not reliably|only (from|at))\b", text)]
+    return dict(s=s, sensitivity=picture(sensitivity_plot, s["cells"]), blind=blind[:12])
+
 def _monitor(m): # the section on how good the monitor is
     if not m: return dict(m=None)
     rows = m["detectors"]; metric = next((k for k in METRICS if any(d.get(k) is not None for d in rows)), "recall_at_budget")
@@ -420,7 +428,7 @@ def render_report(
         d=data, v=v, style=Markup(_pages["style"]), at=when(v["time"], data["timezone"]) if v.get("time") else v["update"], how_sure=how_sure(data), what_to_do=what_to_do(data),
         answers=ANSWERS, cards=reason_cards(data), culprits=culprits(data), normal=normal_line(data), days=flagged_days(data), changes=changes(data),
         history=blind or picture(history_plot, h, data["alpha"], short), alerts="" if blind else picture(alerts_plot, h, data["per_month"]), rows=none or picture(rows_plot, h),
-        schema=[] if c is None else schema_changes(c, h["update"].tolist()), columns=now, rhythm=_rhythm(h.time), facts=_facts(data), **_monitor(data["metrics"]))
+        schema=[] if c is None else schema_changes(c, h["update"].tolist()), columns=now, rhythm=_rhythm(h.time), facts=_facts(data), **_monitor(data["metrics"]), **_seen(data.get("sensitivity")))
 
 # %% ../nbs/13a_report.ipynb #84d5ee13
 def declared(nb)->list[str]: # names

@@ -30,8 +30,9 @@ STAGES = {
     "profile":  Stage("history", "profile_updates", ("collect",), ("profile",)),
     "inject":   Stage("inject", "inject", ("collect",), ("seed", "profile", "inject", "backtest.warmup")),
     "backtest": Stage("backtest", "backtest", ("collect", "profile", "inject"), ("seed", "backtest", "inject.seeds", "inject.prevalence")),
+    "sensitivity": Stage("sensitivity", "sensitivity", ("collect", "profile"), ("seed", "profile", "backtest", "sensitivity")),
     "assess":   Stage("assess", "assess_newest", ("collect", "profile"), ("seed", "backtest")),
-    "report":   Stage("report", "report", ("profile", "backtest", "assess"), ("backtest.alerts_per_month",), "nbs/reports/health.ipynb"),
+    "report":   Stage("report", "report", ("profile", "backtest", "sensitivity", "assess"), ("backtest.alerts_per_month",), "nbs/reports/health.ipynb"),
 }
 
 # %% ../nbs/13b_stages.ipynb #03c0ca10
@@ -93,7 +94,7 @@ def outputs(
     "The files and folders that a stage writes."
     p = paths(name, root)
     return dict(collect=[p.updates], profile=[p.profile], inject=[p.inject], backtest=[p.backtest, p.metrics],
-                assess=[p.assess], report=[p.report])[stage]
+                sensitivity=[p.sensitivity], assess=[p.assess], report=[p.report])[stage]
 
 def _read(params, dotted): # "backtest.warmup" -> its value
     got = params

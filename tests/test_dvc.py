@@ -27,7 +27,7 @@ def ran(tmp_path_factory):
     outs = {"updates": "data", "profile": "data", "inject": "data", "backtest": "data", "assess": "data"}
     for name in DATASETS:
         for part, top in outs.items(): write(checkout/top/name/part/"x", f"{name} {part}")
-        write(checkout/"reports"/name/"index.html", name); write(checkout/f"metrics/{name}.json", json.dumps({"name": name}))
+        write(checkout/"reports"/name/"index.html", name); write(checkout/f"metrics/{name}.json", json.dumps({"name": name})); write(checkout/f"metrics/{name}.sensitivity.json", json.dumps({"name": name}))
     for page in ("index.html", "compare.ipynb"): write(checkout/"reports"/page, "all")
     dvc(checkout, "commit", "--force", "--quiet")
     return checkout
@@ -84,7 +84,7 @@ def test_table_of_stages_agrees(stage):
     block, st = PIPELINE[stage]["do"], STAGES[stage]
     assert block["cmd"] == f"dsmon stage {stage} ${{key}}"
     assert set(block["params"]) == {"datasets.${key}", *st.reads}
-    made = {s: {*PIPELINE[s]["do"]["outs"], *(k for m in PIPELINE[s]["do"].get("metrics", []) for k in m)} for s in STAGES}
+    made = {s: {*PIPELINE[s]["do"].get("outs", []), *(k for m in PIPELINE[s]["do"].get("metrics", []) for k in m)} for s in STAGES}
     read = {d for d in block["deps"] if d.startswith(("data/", "metrics/"))}
     assert read == set().union(*(made[s] for s in st.needs))
     assert {d for d in block["deps"] if d.startswith("nbs/")} == ({st.notebook} if st.notebook else set())
@@ -106,10 +106,11 @@ def test_a_new_dataset_reruns_no_other(finished):
 
 
 @pytest.mark.parametrize("section, edited, stages", [
-    ("profile", ("max_values: 4096", "max_values: 512"), ["profile", "inject"]),
+    ("profile", ("max_values: 4096", "max_values: 512"), ["profile", "inject", "sensitivity"]),
     ("inject", ("max_duration: 7", "max_duration: 5"), ["inject"]),
-    ("backtest", ("bootstrap: 200", "bootstrap: 100"), ["backtest", "assess"]),
-    ("warm-up", ("warmup: 8", "warmup: 9"), ["inject", "backtest", "assess"]),
+    ("backtest", ("bootstrap: 200", "bootstrap: 100"), ["backtest", "sensitivity", "assess"]),
+    ("sensitivity", ("updates: 12", "updates: 11"), ["sensitivity"]),
+    ("warm-up", ("warmup: 8", "warmup: 9"), ["inject", "backtest", "sensitivity", "assess"]),
 ])
 def test_a_section_reruns_its_stages(finished, section, edited, stages):
     edit(finished/"params.yaml", *edited)
@@ -130,5 +131,5 @@ def test_dvc_reports_to_nobody_and_ignores_what_it_should():
     assert run(BIN/"dvc", "config", "core.analytics").stdout.strip() == "false"
     for path in ("data/flights/updates", "mlruns/mlflow.db", "reports/index.html"):
         assert run("git", "check-ignore", path).returncode == 0, f"{path} would be committed"
-    for path in ("data/README.md", "mlruns/README.md", "metrics/flights.json", "dvc.lock"):
+    for path in ("data/README.md", "mlruns/README.md", "metrics/flights.json", "metrics/flights.sensitivity.json", "dvc.lock"):
         assert run("git", "check-ignore", path).returncode == 1, f"{path} would be ignored"
