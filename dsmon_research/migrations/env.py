@@ -3,5 +3,5 @@ from alembic import context
 
 from dsmon_research.tables import metadata
 
-context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, render_as_batch=True)
+context.configure(connection=context.config.attributes["connection"], target_metadata=metadata(), render_as_batch=True)
 with context.begin_transaction(): context.run_migrations()
