@@ -8,6 +8,7 @@ __all__ = ['PUBLIC_NAME', 'PAIRED', 'ROW_COUNTS', 'TABLES', 'KINDS', 'LOCK', 'Co
 # %% ../nbs/02d_tables.ipynb #30326402
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 from .profile import COLUMN_METRICS, TABLE_METRICS
@@ -96,7 +97,7 @@ def engine(
 def _alembic(con): # its configuration, on an open connection
     from alembic.config import Config
     cfg = Config(attributes=dict(connection=con))
-    cfg.set_main_option("script_location", str(Path(__file__).parent/"migrations").replace("%", "%%"))
+    cfg.set_main_option("script_location", str(Path(find_spec("dsmon_research").origin).parent/"migrations").replace("%", "%%"))
     return cfg
 
 LOCK = 5_390_631_024_118_311_071 # of PostgreSQL, for all who append
