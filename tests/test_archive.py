@@ -1,5 +1,5 @@
 "The archive under kills, full disks, crowds, replays, odd data and flipped bytes, on SQLite and on PostgreSQL. `DSMON_SOAK=1` makes every loop long."
-import itertools, json, os, random, re, resource, shutil, sqlite3, subprocess, sys, tempfile, warnings
+import itertools, json, os, random, re, shutil, sqlite3, subprocess, sys, tempfile, warnings
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from dsmon_research.collect import collect, content_hash, updates
 from dsmon_research.config import SourceError, UsageError
 from dsmon_research.history import history_from_rows, load_history, profile_updates
 from dsmon_research.profile import COLUMN_METRICS, TABLE_METRICS, profile_rows, profile_table
-from dsmon_research.tables import KINDS, PAIRED, PUBLIC_NAME, TABLES, engine, metadata, migrate
+from dsmon_research.tables import KINDS, PUBLIC_NAME, TABLES, engine, metadata, migrate
 
 SOAK = bool(os.environ.get("DSMON_SOAK"))
 UTC = timezone.utc
@@ -467,6 +467,12 @@ def test_only_what_is_new_is_read(shop, monkeypatch):
     assert read == ["2024-05-06", "2024-05-05"], "the new one, and the one before it to compare with"
     read.clear(); os.utime(root/"in/2024-05-03.csv", ns=(5, 5)); capture("shop", root)
     assert read == ["2024-05-03"]
+
+def test_capture_is_light(shop):
+    root, publish = shop
+    publish(0); capture("shop", root); publish(1)
+    done = run(BIN/"python", "-c", "from dsmon_research.capture import capture; import sys; print(capture('shop').new, [m for m in ('pandas', 'sklearn', 'alembic', 'sqlalchemy', 'duckdb') if m in sys.modules])", cwd=root)
+    assert done.stdout.strip() == "['2024-05-02'] []", done.stderr
 
 def test_two_captures_at_once(shop):
     root, publish = shop
