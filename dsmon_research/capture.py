@@ -86,7 +86,8 @@ def _row_hashes(table, key): # a Profile without metrics
     for name, values in zip(table.column_names, table.columns):
         e = encode(values)
         cols.append(ColumnProfile(name, str(values.type), {}, None, np.append(value_hashes(e.values), NULL)[e.codes] if e.n else np.empty(0, np.uint64)))
-    keys = sum((cell_hash(next(c for c in cols if c.name == k)) for k in key), np.uint64(0)) if key and set(key) <= set(table.column_names) else None
+    by = {c.name: c for c in cols}
+    keys = sum((cell_hash(by[k]) for k in key), np.uint64(0)) if key and set(key) <= by.keys() else None
     return Profile({}, cols, row_hashes(cols, table.num_rows), keys)
 
 def earlier(u:Update, ds:Dataset, root:Path)->Look:
