@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['Done', 'do_profile', 'propose_key', 'propose_time', 'propose_season', 'with_block', 'do_init', 'do_stage',
-           'do_backtest', 'do_sensitivity', 'do_report', 'leaderboard', 'do_assess', 'do_sync', 'do_bench', 'columns',
-           'parser', 'main']
+           'do_backtest', 'do_sensitivity', 'do_report', 'leaderboard', 'do_assess', 'do_sync', 'do_bench',
+           'do_capture', 'do_archive', 'columns', 'parser', 'main']
 
 # %% ../nbs/14_cli.ipynb #0bbd3ee8
 import argparse, contextlib, io, itertools, os, sys, tempfile, textwrap, time
@@ -281,6 +281,38 @@ def _bench_verb(verb):
     v.add_argument("--seeds", type=int, metavar="N", help="repetitions with other random draws")
     v.add_argument("--out", type=Path, metavar="FILE", help="write the result as JSON")
 
+# %% ../nbs/14_cli.ipynb #a7c1e002
+def do_capture(a)->Done:
+    "`dsmon capture NAME`: take what the source has and the archive does not."
+    from dsmon_research.capture import capture
+    got = capture(a.name, find_root())
+    return Done(got.to_dict(), got.text())
+
+def do_archive(a)->Done:
+    "`dsmon archive verify|export|migrate`: the operational archive as a whole."
+    from dsmon_research import archive
+    root = None if os.environ.get("DSMON_ARCHIVE") else find_root()
+    if a.what == "migrate":
+        from dsmon_research.tables import migrate
+        steps = migrate(archive.archive_url(root))
+        return Done(dict(steps=steps), "\n".join(steps) or "the archive's tables are the newest")
+    with archive.Archive(create=False, root=root) as store:
+        if a.what == "verify":
+            got = archive.verify(store, a.head)
+            return Done(got.to_dict(), got.text(), 0 if got else 5)
+        if a.out is None: raise UsageError("archive export: say where to, with --out FILE.csv or FILE.parquet")
+        to = archive.export(store, a.out, a.name, a.wide)
+        return Done(dict(file=str(to), dataset=a.name, wide=a.wide), str(to))
+
+def _archive_verbs(verb):
+    verb("capture", do_capture, "take new updates into the archive").add_argument("name", metavar="NAME", help="a dataset in params.yaml")
+    v = verb("archive", do_archive, "verify or export the archive, or bring its tables up to date")
+    v.add_argument("what", choices=["verify", "export", "migrate"], help="compare all records with the ledger; write one file; newest tables")
+    v.add_argument("name", nargs="?", metavar="NAME", help="a dataset, with export; default: all")
+    v.add_argument("--head", metavar="HASH", help="a head noted earlier: is it still in the chain? with verify")
+    v.add_argument("--wide", action="store_true", help="one row an update, one column a piece of metadata, with export")
+    v.add_argument("--out", type=Path, metavar="FILE", help="*.csv or *.parquet, with export")
+
 # %% ../nbs/14_cli.ipynb #076c404b
 class _Parser(argparse.ArgumentParser):
     def error(self, message): raise UsageError(f"{message.removeprefix('argument VERB: ')}: see `{self.prog} --help`")
@@ -310,6 +342,7 @@ def parser()->argparse.ArgumentParser:
     v.add_argument("--force", action="store_true", help="replace an existing block")
     _dataset_verbs(verb)
     _bench_verb(verb)
+    _archive_verbs(verb)
     return p
 
 # %% ../nbs/14_cli.ipynb #aa052793

@@ -188,6 +188,13 @@ def test_content_hash_sees_values_only():
     other = [a.take([1, 0, 2]), a.select(["y", "x"]), a.slice(0, 0), a.set_column(1, "y", a["y"].cast("int32")), a.set_column(0, "x", pa.array(["a", "", None]))]
     assert len({c.content_hash(t) for t in [a, *other]}) == 6
 
+@pytest.mark.parametrize("name", ["flights", "weather"])
+def test_example_days_hold_their_own_rows(name):
+    got = list(c.updates(f"example:{name}"))
+    assert [u.time for u in got] == sorted({u.time for u in got})
+    assert not [u.id for u in got if {*zip(u.read()["month"].to_pylist(), u.read()["day"].to_pylist())} != {(u.time.month, u.time.day)}]
+
+
 def test_example_needs_no_import_of_its_package(monkeypatch):
     with zipfile.ZipFile(c.example_file("flights")) as z: assert z.namelist() == ["flights.csv"]
     monkeypatch.setattr(c.importlib.util, "find_spec", lambda name: None)
