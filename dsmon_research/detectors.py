@@ -4,17 +4,18 @@
 
 # %% auto #0
 __all__ = ['DETECTORS', 'TooFewRows', 'Detector', 'save_detector', 'load_detector', 'MaxZ', 'LastValue', 'Seasonal', 'TopKZ',
-           'few_and_many', 'RobustPCA', 'KNNZ', 'ECOD', 'IForest', 'Forest', 'pyod_class', 'PyOD', 'AvgKNN',
-           'make_detector']
+           'Contrast', 'few_and_many', 'RobustPCA', 'SubPCA', 'KNNZ', 'ECOD', 'IForest', 'two_classes', 'Forest',
+           'spectrum', 'GBM', 'pyod_class', 'PyOD', 'AvgKNN', 'make_detector']
 
 # %% ../nbs/07_detectors.ipynb #92db5be4
-import importlib, inspect, io, json, warnings
+import importlib, inspect, io, json, tempfile, warnings
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
+from threadpoolctl import threadpool_limits
 
 from .config import NotEnoughHistory, UsageError, atomic_write
 
@@ -129,6 +130,17 @@ class TopKZ(MaxZ):
         k = min(self.k, a.shape[1])
         return np.partition(a, -k, axis=1)[:, -k:].mean(1)
 
+# %% ../nbs/07_detectors.ipynb #c0a7ra02
+class Contrast(TopKZ):
+    "Mean of the `k` largest residuals, less what the row says on average."
+    def __init__(self, k=3, weight=3., groups=None): self.k, self.weight, self.groups = k, weight, groups
+
+    def _learn(self, X, y):
+        self._check(self.weight >= 0, "weight must be >= 0")
+        super()._learn(X, y)
+
+    def _score(self, X): return super()._score(X) - self.weight*np.minimum(np.abs(X).mean(1), .3)
+
 # %% ../nbs/07_detectors.ipynb #134f23b9
 def few_and_many(
     S:np.ndarray, # squared relative errors, shape (n, p)
@@ -149,12 +161,14 @@ class RobustPCA(Detector):
         self.center_ = np.median(X, axis=0)
         self.scale_ = np.maximum(1.4826*np.median(np.abs(X - self.center_), axis=0), self.floor)
         Z = np.clip((X - self.center_)/self.scale_, -self.cut, self.cut)
-        s, V = np.linalg.svd(Z, full_matrices=False)[1:]
+        s, V = self._axes(Z)
         explained = np.cumsum(s**2)/max((s**2).sum(), 1e-300)
         self.components_ = V[:min(np.searchsorted(explained, self.variance)+1, len(X)//3)]
         T = Z @ self.components_.T
         self.low_, self.high_ = T.min(0), T.max(0)
         self.usual_ = np.maximum(1.4826*np.median(np.abs(self._rest(X)), axis=0), self.floor)
+
+    def _axes(self, Z): return np.linalg.svd(Z, full_matrices=False)[1:]
 
     def _rest(self, X):
         Z = (X - self.center_)/self.scale_
@@ -165,6 +179,38 @@ class RobustPCA(Detector):
     def feature_scores(self, X):
         "Squared relative error of each feature, shape (n_updates, n_features)."
         return (self._rest(self._seen(X))/self.usual_)**2
+
+# %% ../nbs/07_detectors.ipynb #5b9ca002
+class SubPCA(RobustPCA):
+    "`RobustPCA` on windows of `window` updates; the score is the newest one's."
+    refit_every, refit_growth = 1, 1.
+    def __init__(self, variance=.8, floor=.25, cut=6., memory=120, window=3):
+        super().__init__(variance, floor, cut, memory)
+        self.window = window
+
+    def _learn(self, X, y):
+        w = self.window
+        self._check(isinstance(w, int) and w >= 1, "window must be a whole number >= 1")
+        self._enough(len(X) >= w+2, f"{len(X)} samples in the history, needs {w+2}")
+        X = X[-self.memory-w+1:]
+        self.before_ = X[len(X)-w+1:].reshape(1, -1)
+        super()._learn(np.hstack([X[i:len(X)-w+1+i] for i in range(w)]), y)
+
+    def _axes(self, Z):
+        energy, U = np.linalg.eigh(Z @ Z.T)
+        s = np.sqrt(np.maximum(energy[::-1], 0))
+        k = max((s > 1e-6*s[0]).sum(), 1)
+        return s[:k], (U[:, ::-1][:, :k].T @ Z)/np.maximum(s[:k, None], 1e-300)
+
+    def _newest(self, X): # squared relative errors of the last update of each window
+        W = np.hstack([np.repeat(self.before_, len(X), 0), X])
+        return (self._rest(W)/self.usual_)[:, -X.shape[1]:]**2
+
+    def _score(self, X): return few_and_many(self._newest(X))
+
+    def feature_scores(self, X):
+        "Squared relative error of each feature, shape (n_updates, n_features)."
+        return self._newest(self._seen(X))
 
 # %% ../nbs/07_detectors.ipynb #b8644509
 class KNNZ(Detector):
@@ -208,7 +254,7 @@ class ECOD(Detector):
         return self._tails(self._seen(X))
 
 # %% ../nbs/07_detectors.ipynb #c4b02443
-_TRUSTED = ["sklearn.tree._tree.Tree"]
+_TRUSTED = ["sklearn.tree._tree.Tree", "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor"]
 
 class IForest(Detector):
     "scikit-learn's isolation forest."
@@ -232,6 +278,11 @@ class IForest(Detector):
         self.model_ = skops.io.load(folder/"model.skops", trusted=_TRUSTED)
 
 # %% ../nbs/07_detectors.ipynb #f08d67ca
+def two_classes(det, y):
+    "`UsageError` without labels, `TooFewRows` if they name one class."
+    if y is None: raise UsageError(f"{type(det).__name__}: learns from labelled updates: call fit(X, y) with y = 1 for injected faults")
+    det._enough(len(np.unique(y)) == 2, "the labels name one class, needs healthy (0) and injected (1) updates")
+
 class Forest(IForest):
     "Random forest trained on injected faults: `fit(X, y)`, y = 1 for injected."
     supervised, refit_every, refit_growth = True, 28, 1.3
@@ -240,8 +291,7 @@ class Forest(IForest):
 
     def _learn(self, X, y):
         from sklearn.ensemble import RandomForestClassifier
-        if y is None: raise UsageError("Forest: learns from labelled updates: call fit(X, y) with y = 1 for injected faults")
-        self._enough(len(np.unique(y)) == 2, "the labels name one class, needs healthy (0) and injected (1) updates")
+        two_classes(self, y)
         self.model_ = RandomForestClassifier(self.n_estimators, min_samples_leaf=self.min_samples_leaf, class_weight="balanced_subsample",
                                              random_state=self.random_state, n_jobs=1).fit(X, y)
 
@@ -252,6 +302,40 @@ class Forest(IForest):
             p += ((w*tree.value[:, 0, 1] + .5)/(w + 1))[leaf]
         p /= len(self.model_.estimators_)
         return np.log(p) - np.log1p(-p) + _TIE*np.abs(X).max(1)
+
+# %% ../nbs/07_detectors.ipynb #9b0057a2
+_RANKS, _LEVELS = np.array([0, 1, 2, 3, 4, 6, 9, 14, 20, 30, 50, 80]), (.7, 1, 1.5, 2, 3)
+
+def spectrum(
+    X:np.ndarray, # residuals, shape (n, n_features)
+)->np.ndarray:    # (n, 17), >= 0
+    "How loud and how many, whatever the column: sorted surprises at some ranks, log counts beyond some levels."
+    a, n = np.abs(X), min(_RANKS[-1]+1, X.shape[1])
+    loudest = np.zeros((len(a), _RANKS[-1]+1))
+    loudest[:, :n] = -np.sort(np.partition(-a, n-1, axis=1)[:, :n], axis=1)
+    return np.hstack([loudest[:, _RANKS], np.log1p(np.stack([(a > q).sum(1) for q in _LEVELS], 1))])
+
+class GBM(IForest):
+    "Contrast, corrected by gradient boosted trees on the spectrum of injected faults: `fit(X, y)`, y = 1 for injected."
+    supervised, refit_every, refit_growth, logs = True, 28, 1.3, True
+    def __init__(self, max_iter=60, weight=.2, random_state=0): self.max_iter, self.weight, self.random_state = max_iter, weight, random_state
+
+    def _learn(self, X, y):
+        from sklearn.ensemble import HistGradientBoostingClassifier
+        two_classes(self, y)
+        F = spectrum(X)
+        with threadpool_limits(1, "openmp"):
+            self.model_ = HistGradientBoostingClassifier(max_iter=self.max_iter, max_leaf_nodes=8, min_samples_leaf=10, l2_regularization=5., early_stopping=False,
+                                                         monotonic_cst=np.ones(F.shape[1], int), random_state=self.random_state).fit(F, y)
+        self.prior_ = np.log(np.mean(y)/(1-np.mean(y)))
+
+    def _score(self, X):
+        contrast = Contrast().fit(np.zeros((2, X.shape[1]))).score_samples(X)
+        return contrast + self.weight*(self.model_.decision_function(spectrum(X)) - self.prior_)
+
+    def feature_scores(self, X):
+        "Each feature's surprise, shape (n_updates, n_features): where it lies does not matter to the trees."
+        return np.abs(self._seen(X))
 
 # %% ../nbs/07_detectors.ipynb #3bb9a300
 def pyod_class(
@@ -321,13 +405,16 @@ DETECTORS = { # name -> (factory, what it looks at)
     "seasonal": (Seasonal, "largest difference to the same slot of the last season"),
     "max_z": (MaxZ, "largest robust residual"),
     "topk_z": (TopKZ, "mean of the three largest robust residuals"),
+    "contrast": (Contrast, "mean of the three largest residuals above the row's average"),
     "pca": (RobustPCA, "what the past's principal components cannot rebuild"),
+    "sub_pca": (SubPCA, "the same on windows of three updates"),
     "knn_z": (KNNZ, "mean distance to the five nearest past updates, robust residuals"),
     "avg_knn": (AvgKNN, "EDBT 2021: average kNN on min-max scaled statistics, as published"),
     "iforest": (IForest, "isolation forest"),
     "ecod": (ECOD, "sum of each feature's log tail probability"),
     "lof": (partial(PyOD, "LOF"), "local outlier factor (PyOD)"),
     "forest": (Forest, "random forest trained on injected faults"),
+    "gbm": (GBM, "contrast, corrected by boosted trees trained on injected faults"),
     "autoencoder": (_autoencoder, "denoising autoencoder (Keras)"),
 }
 
