@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['RELATIVE_METRICS', 'ALL_METRICS', 'KINDS', 'LEVEL', 'SEASON', 'LAST', 'STEP', 'TRUST', 'EDBT', 'PATIENCE', 'RISES',
            'CHANGES', 'transform', 'untransform', 'Vocabulary', 'vocabulary', 'novel_share', 'distribution_shift',
-           'novel_grams', 'rank_shift', 'shifts', 'relative_metrics', 'Expectation', 'stamps', 'units', 'spreads',
-           'matrix', 'feature_names', 'kind_of', 'World', 'squash', 'overall', 'walk', 'world']
+           'novel_grams', 'rank_shift', 'shifts', 'relative_metrics', 'Expectation', 'as_normal', 'stamps', 'units',
+           'spreads', 'matrix', 'feature_names', 'kind_of', 'World', 'squash', 'overall', 'walk', 'world']
 
 # %% ../nbs/06_features.ipynb #f756842a
 from dataclasses import dataclass
@@ -182,7 +182,7 @@ class Expectation:
         self.residuals, self.n = np.full((4, m, memory), np.nan, np.float32), 0
         self.seen = 0
         self.last, self.last_seasonal = np.full(m, np.nan), np.full(m, np.nan)
-        self.centre, self.scale = np.zeros((4, m)), np.full((4, m), np.inf)
+        self.centre, self.scale, self.known = np.zeros((4, m)), np.full((4, m), np.inf), np.zeros((4, m))
 
     def predict(self, slot:int)->np.ndarray:
         "Level, season and last value, shape (3, m); NaN where there is no such explanation yet."
@@ -201,7 +201,9 @@ class Expectation:
 def judge(self:Expectation, rows:np.ndarray, floor:np.ndarray, slot:int)->dict:
     "Residuals in units of their scale: `z`, `last`, `season` (k, m), and `low`, `high` of the expected range."
     r = self.residuals_of(rows, slot)
-    z, scale = _standardise(r, self.centre[:, None], np.maximum(self.scale[:, None], floor*np.sqrt(TRUST/(TRUST+min(self.seen, self.residuals.shape[2])))))
+    learned, floor = self.scale[:, None], floor*np.sqrt(TRUST/(TRUST+min(self.seen, self.residuals.shape[2])))
+    z, scale = _standardise(r, self.centre[:, None], np.maximum(learned, floor))
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"): z = as_normal(z, self.known[:, None]/2*np.nan_to_num((scale/learned)**2, posinf=np.inf))
     best = np.argmin(np.where(np.isfinite(scale) & np.isfinite(r), scale, np.inf)[:3], 0)
     partner = np.where(best == SEASON, STEP, LAST)
     pick = lambda a, i: np.take_along_axis(a, i[None], 0)[0]
@@ -221,7 +223,7 @@ def learn(self:Expectation, row:np.ndarray, slot:int, healthy:bool=True, floor=0
     self.residuals[:, :, self.seen%self.residuals.shape[2]] = r if healthy else np.clip(r, self.centre-limit, self.centre+limit)
     self.seen += 1
     whole = max(5, 2*len(self.slots))  # a season must have proven itself over two periods: a trend looks like one until then
-    self.centre, self.scale = _robust(self.residuals, np.array([5, whole, 5, whole])[:, None])
+    self.centre, self.scale, self.known = _robust(self.residuals, np.array([5, whole, 5, whole])[:, None])
     if not healthy: return
     self.recent[:, self.n%self.recent.shape[1]] = row
     if slot >= 0:
@@ -236,13 +238,21 @@ def _nanmedian(a): # along the last axis; NaN where nothing is known
     lo, hi = (np.take_along_axis(s, np.maximum(i, 0)[..., None], -1)[..., 0] for i in ((n-1)//2, n//2-(n == 0)))
     return (lo+hi)/2
 
-def _robust(residuals, least): # centre and scale of each metric and explanation; infinite scale below `least` residuals
+def _robust(residuals, least): # centre, scale and number of residuals of each metric and explanation; infinite scale below `least` residuals
     n = np.isfinite(residuals).sum(-1)
     centre = np.nan_to_num(_nanmedian(residuals)).astype(float)
     dev = np.sort(np.abs(residuals-centre[..., None]), -1)
     at = lambda q: np.take_along_axis(dev, np.clip(np.ceil(q*n).astype(int)-1, 0, None)[..., None], -1)[..., 0]
     scale = np.maximum.reduce([1.4826*at(.5), at(.95)/2, at(.98)/3]).astype(float)*(1+3/np.maximum(n, 1))
-    return np.where(n >= least, centre, 0), np.where(n >= least, scale, np.inf)
+    return np.where(n >= least, centre, 0), np.where(n >= least, scale, np.inf), n
+
+def as_normal(
+    z:np.ndarray,       # residuals in units of a scale that was guessed
+    freedom:np.ndarray, # degrees of freedom of the guess, broadcasts
+)->np.ndarray:
+    "Student's quantiles as normal ones (Wallace 1959): a scale guessed from few residuals gives heavy tails."
+    v = np.clip(freedom, 1, 1e6)
+    return np.sign(z)*(8*v+1)/(8*v+3)*np.sqrt(v*np.log1p(np.minimum(z*z, 1e200)/v))
 
 def _standardise(r, centre, scale): # unknown residuals and unknown scales are no surprise
     with np.errstate(invalid="ignore"): z = (r-centre)/scale

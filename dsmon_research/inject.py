@@ -62,9 +62,9 @@ def _touched(table, got): # names of the columns that differ (None = all)
 # %% ../nbs/04a_inject.ipynb #640517ac
 def _measured(table, key, previous, name, max_values): # the clean update's profile, and a function from its variants to theirs
     if table.num_rows > LARGE:
-        return profile_update(table, key, previous, name, max_values), lambda todo, _: [profile_update(got.table, key, was, name, max_values) for got, was, _ in todo]
+        return profile_update(table, key, previous, name, max_values), lambda todo, later=None: [profile_update(got.table, key, was, name, max_values) for got, was, _ in todo]
     p = Prepared(table, key, previous, name, max_values)
-    return p.profile, lambda todo, later: reprofile(p, todo, later)
+    return p.profile, lambda todo, later=None: reprofile(p, todo, later)
 
 def _walk(ups, key, p:Inject, seed, name, start, max_values, block=8):
     "Yield (record, Profile, touched) for every variant of every world; the metrics of `block` updates are made in one pass."

@@ -28,7 +28,7 @@ from .calibrate import Calibration, p_values
 from .config import NotEnoughHistory, Params, UsageError, atomic_write, rng
 from .detectors import make_detector
 from .faults import CannotApply, Injected
-from .features import World, world
+from .features import ALL_METRICS, World, world
 from .figures import at_level, binomial_interval, block_weights, place_of, ranking_figures
 from .history import History, find_season, profile_update
 from .judge import Truth, Walk
@@ -417,27 +417,42 @@ def _alone(u, c, table, profile): # an update as if it had one column
     return Seen(u.time, pa.table({} if i is None else {c: table.column(i)}), Profile(profile.table, [x for x in profile.columns if x.name == c][:1], None))
 
 # %% ../nbs/09d_tracks.ipynb #1a40817d
-B_OURS = ("max_z", "pca", "knn_z", "ecod")
+B_OURS = ("ensemble", "max_z", "pca", "knn_z", "ecod")
 
 def _row_share(w, view): return np.abs(view[:, w.names.index((None, "rows"))]) # (n,) how unusual the number of rows is
+
+def _few(w, view): # (n, C): mean of the largest and of the mean of the three largest residuals of each column, the number of rows among them
+    of = np.abs(view[:, len(TABLE_METRICS):]).reshape(len(view), len(w.columns), len(ALL_METRICS))
+    most = np.sort(np.concatenate([of, np.repeat(_row_share(w, view)[:, None, None], len(w.columns), 1)], 2), 2)[:, :, -3:]
+    return (most[:, :, -1]+most.mean(2))/2
 
 def column_scores(w:World, walks:dict)->dict: # method -> (scores (T, C), scores of the twins (P, C))
     "How unusual every column is."
     out = {n: (k.column.astype(float), k.probe_column.astype(float)) for n, k in walks.items() if k.column is not None}
-    if "max_z" in out: out["max_z"] = tuple(np.maximum(a, _row_share(w, v)[:, None]) for a, v in zip(out["max_z"], (w.views["z"], w.probe_views["z"])))
+    views = w.views["z"], w.probe_views["z"]
+    if "max_z" in out: out["max_z"] = tuple(np.maximum(a, _row_share(w, v)[:, None]) for a, v in zip(out["max_z"], views))
+    if "ensemble" in out: out["ensemble"] = tuple(_few(w, v) for v in views)
     return out
 
+
+# %% ../nbs/09d_tracks.ipynb #c0lump01
 def column_p(
-    clean:np.ndarray,               # (T,) scores of one column, NaN = not scored
-    twin:np.ndarray, at:np.ndarray, # (P,) of its twins, and the update of each
+    clean:np.ndarray,               # (T, C) scores of the columns, NaN = not scored
+    twin:np.ndarray,                # (P,) scores of perturbed columns
+    at:np.ndarray, col:np.ndarray,  # (P,) update and column of each
     first:int, least:int=10,
-)->tuple[np.ndarray, np.ndarray]:   # p-values (T,) and (P,), NaN before `first`
-    "Compared with the same column's past."
-    p, tp = np.full(len(clean), np.nan), np.full(len(twin), np.nan)
+)->tuple[np.ndarray, np.ndarray]:   # p-values (T, C) and (P,), NaN before `first`
+    "Unusual for this column's past and for the past of all columns: the larger of both p-values."
+    p, tp = np.full(clean.shape, np.nan), np.full(len(twin), np.nan)
     for t in range(first, len(clean)):
-        past, beside = clean[START:t][np.isfinite(clean[START:t])], np.flatnonzero(at == t)
-        if np.isfinite(clean[t]): p[t], *rest = p_values(past, np.append(clean[t], twin[beside]), least); tp[beside] = rest
+        past, now = clean[START:t], at == t
+        every = past[np.isfinite(past)]
+        for j in np.flatnonzero(np.isfinite(clean[t])):
+            beside, own = np.flatnonzero(now & (col == j)), past[:, j][np.isfinite(past[:, j])]
+            x = np.append(clean[t, j], twin[beside])
+            p[t, j], *tp[beside] = np.maximum(p_values(own, x, least), p_values(every, x, least))
     return p, tp
+
 
 # %% ../nbs/09d_tracks.ipynb #7f4558ad
 def recall_at_precision(
@@ -473,12 +488,12 @@ def _rows(parts): # (label, t, p, column, kind, decisions) of each, together
     return Rows(np.concatenate(label), np.concatenate(t), np.concatenate(p), {d: np.concatenate([h[d] for h in hard]) for d in DELTAS}, np.concatenate(column), np.concatenate(kind))
 
 def _our_rows(clean, twin, info, columns, roles): # of one of ours, over all columns
-    at, parts = np.array([k.t for k in info]), []
+    at, col, parts = np.array([k.t for k in info]), np.array([columns.index(k.column) for k in info]), []
+    p, tp = column_p(clean, twin[np.arange(len(at)), col], at, col, PAST)
     for c in roles:
         j, mine = columns.index(c), np.flatnonzero([k.column == c for k in info])
-        p, tp = column_p(clean[:, j], twin[mine, j], at[mine], PAST)
         days = np.arange(PAST, len(p)); n = len(days)+len(mine)
-        both = np.concatenate([p[days], tp])
+        both = np.concatenate([p[days, j], tp[mine]])
         parts.append((np.repeat([0, 1], [len(days), len(mine)]), np.concatenate([days, at[mine]]), both, np.full(n, c, object), np.array([None]*len(days)+[info[i].error for i in mine], object), {d: both <= d for d in DELTAS}))
     return _rows(parts)
 

@@ -75,6 +75,12 @@ def test_figures(result):
     assert knn["column_hit_at_1"] is None and "does not say" in knn["reasons"]["column_hit_at_1"]
 
 
+def test_a_supervised_detector_trains_on_faults_injected_beside_the_history(shop, capsys):
+    assert main(["bench", "--updates", str(shop/"in"), "--labels", str(shop/"labels.csv"), "--detectors", "forest,max_z", "--json"]) == 0
+    forest = next(d for d in json.loads(capsys.readouterr().out)["detectors"] if d["name"] == "forest")
+    assert "error" not in forest and forest["n_judged"] > 30 and forest["auc"] is not None
+
+
 def test_shown(result):
     text = track_table(result)
     assert text.splitlines()[0].startswith("in, track updates: 70 updates, 6 bad, 54 without a label") and "ensemble" in text

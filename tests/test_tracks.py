@@ -111,10 +111,21 @@ def test_columns_are_judged_alone(flights):
 
 
 def test_column_p_looks_back_only():
-    r = np.random.default_rng(0); x = r.random(59); at = np.arange(PAST, 59)
-    p, tp = column_p(x, np.full(30, 2.), at, PAST)
-    q, tq = column_p(np.r_[x[:40], np.full(19, 99.)], np.full(30, 2.), at, PAST)
+    x, at, col = np.random.default_rng(0).random((59, 3)), np.arange(PAST, 59), np.tile([0, 1, 2], 10)
+    later = np.vstack([x[:40], np.full((19, 3), 99.)])
+    (p, tp), (q, tq) = (column_p(v, np.full(30, 2.), at, col, PAST) for v in (x, later))
     assert np.array_equal(p[:40], q[:40], equal_nan=True) and np.array_equal(tp[:11], tq[:11]) and (tp < .02).all()
+
+
+def test_an_alarm_is_unusual_for_its_column_and_for_all():
+    "A calm column beside a restless one: what is strange for the calm one alone is no alarm, nor is the restless one's usual noise."
+    r = np.random.default_rng(1); x = r.random((59, 2))*[1, 20]
+    at, col = np.array([50, 50, 50]), np.array([0, 1, 0])
+    _, (calm, restless, both) = column_p(x, np.array([3., 15., 60.]), at, col, PAST)
+    assert calm > .1 and restless > .1 and both < .02
+
+
+def test_precision_counts_ties_together():
     assert recall_at_precision(np.array([1, 1, 0]), np.array([3., 2., 1.])) == 1
 
 
