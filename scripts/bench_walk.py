@@ -34,7 +34,7 @@ def profile_pass(ups, key): # CPU seconds of profiling, reading left out
     before, spent = None, 0.
     for u in ups:
         table = u.read()
-        t, before = timed(profile_update, table, key, before, u.id)
+        t, before = timed(profile_update, table, key, before, u.id, params.profile.max_values)
         spent += t
     return spent
 
