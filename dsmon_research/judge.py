@@ -73,19 +73,22 @@ def _plain(make, w, view, truth, k:_Block):
 def _supervised(make, w, view, truth, k:_Block):
     "Scores of the block, each by a model that was trained without its own fault family."
     X, P = w.views[view][:, k.active], w.probe_views[view][:, k.active]
-    families = sorted(set(truth.probe_family))
+    families = sorted({*truth.probe_family, *truth.family}-{""})
     own = np.concatenate([truth.family[k.a:k.b], truth.probe_family[k.beside]])
     turn = np.array([families[t%len(families)] for t in range(k.a, k.b)]+[""]*len(k.beside), object) if families else own
     own = np.where(own == "", turn, own)
-    rows, out, last, spent = np.vstack([X[k.a:k.b], P[k.beside]]), np.full(len(own), np.nan), None, 0.
+    rows, out, columns, last, spent = np.vstack([X[k.a:k.b], P[k.beside]]), np.full(len(own), np.nan), None, None, 0.
     past = truth.at < k.a
     for f in families:
-        train = past & (truth.probe_family != f)
-        clean = X[:k.a][k.keep]
+        train, mine, clean = past & (truth.probe_family != f), own == f, X[:k.a][k.keep]
+        if not mine.any(): continue
         det, fit_s = _fit(make, np.vstack([clean, P[train]]), np.repeat([0, 1], [len(clean), train.sum()]))
         spent += fit_s
-        if det is not None and (own == f).any(): out[own == f], last = det.score_samples(rows[own == f]), det
-    return out, None, last, spent
+        if det is None: continue
+        out[mine], last = det.score_samples(rows[mine]), det
+        got = _columns(det, rows[mine], k.active, len(w.columns)) if w.columns else None
+        if got is not None: columns = np.zeros((len(own), len(w.columns))) if columns is None else columns; columns[mine] = got
+    return out, columns, last, spent
 
 # %% ../nbs/08b_judge.ipynb #7002ff75
 def blocks(

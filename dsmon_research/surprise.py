@@ -45,12 +45,13 @@ def rest(
 def find_habits(
     X:np.ndarray,   # (n, p) the past
     variance:float=.8, floor:float=.25, cut:float=6.,
+    axes=None,      # finds (singular values, right singular vectors) of a matrix; default: numpy's
 )->Habits:
     "The principal components of the past."
     center = np.median(X, axis=0)
     scale = np.maximum(1.4826*np.median(np.abs(X-center), axis=0), floor)
     Z = np.clip((X-center)/scale, -cut, cut)
-    s, V = np.linalg.svd(Z, full_matrices=False)[1:]
+    s, V = axes(Z) if axes else np.linalg.svd(Z, full_matrices=False)[1:]
     explained = np.cumsum(s**2)/max((s**2).sum(), 1e-300)
     V = np.ascontiguousarray(V[:min(np.searchsorted(explained, variance)+1, len(X)//3)])
     T = Z @ V.T

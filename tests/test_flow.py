@@ -94,7 +94,7 @@ def test_a_report_and_the_same_bytes_again(shop, result):
     assert files(paths("shop", shop).inject) == first and paths("shop", shop).metrics.read_bytes() == metrics
 
 
-@pytest.mark.parametrize("name", ["last_value", "seasonal", "max_z", "topk_z", "pca", "knn_z", "avg_knn", "iforest", "ecod", "lof", "forest", "autoencoder", "ensemble"])
+@pytest.mark.parametrize("name", ["last_value", "seasonal", "max_z", "topk_z", "contrast", "pca", "sub_pca", "knn_z", "avg_knn", "iforest", "ecod", "lof", "forest", "gbm", "autoencoder", "ensemble"])
 def test_no_future(shop, result, name):
     "Everything after update 45 becomes garbage: scores and p-values up to there stay, byte for byte, probes included."
     h, inj = load_history("shop", shop), bt.load_injected("shop", shop)
