@@ -317,7 +317,7 @@ def _who(a): # the author of an answer
     return who
 
 def _number(text):
-    if not text.isdecimal() or len(text) > 15: raise UsageError(f"incident {text[:40]!r}: give its number, as `dsmon incidents` lists it")
+    if not (text.isascii() and text.isdecimal()) or len(text) > 15: raise UsageError(f"incident {text[:40]!r}: give its number, as `dsmon incidents` lists it")
     return int(text)
 
 # %% ../nbs/14_cli.ipynb #1c1d0003

@@ -237,7 +237,7 @@ def duration(
     text:str, # 45m, 12h, 3d, 2w
 )->timedelta:
     "How long; `UsageError` if it is not understood, or longer than a year."
-    m = re.fullmatch(r"(\d{1,6})([mhdw])", str(text).strip())
+    m = re.fullmatch(r"([0-9]{1,6})([mhdw])", str(text).strip())
     if not m or not 0 < (s := int(m[1])*_units[m[2]]) <= 366*86400: raise UsageError(f"--for {shown(str(text))!r}: write a number and m, h, d or w, as 3d; a year at most")
     return timedelta(seconds=s)
 
