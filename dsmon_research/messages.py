@@ -30,7 +30,7 @@ def _secret(word, where): # a URL, or what the key ring keeps under this referen
     try: import keyring
     except ImportError as e: raise UsageError(f"{where}: the key ring needs the package keyring: install dsmon_research[notify]") from e
     try: got = keyring.get_password(m[1], m[2])
-    except keyring.errors.KeyringError as e: raise SourceError(f"{where}: the key ring does not answer ({type(e).__name__}): unlock it, or put the address into the environment") from e
+    except keyring.errors.KeyringError as e: raise SourceError(f"{where}: the key ring does not answer ({type(e).__name__}): unlock it, or put the address into the environment") from None # its text may hold something
     if not got: raise UsageError(f"{where}: the key ring has nothing under this reference: store it with `keyring set SERVICE USER`")
     return got
 
