@@ -1613,6 +1613,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'dsmon_research.run.Ran.to_dict': ('run.html#ran.to_dict', 'dsmon_research/run.py'),
                                     'dsmon_research.run._failed': ('run.html#_failed', 'dsmon_research/run.py'),
                                     'dsmon_research.run._table': ('run.html#_table', 'dsmon_research/run.py'),
+                                    'dsmon_research.run._tell': ('run.html#_tell', 'dsmon_research/run.py'),
                                     'dsmon_research.run._text': ('run.html#_text', 'dsmon_research/run.py'),
                                     'dsmon_research.run._try': ('run.html#_try', 'dsmon_research/run.py'),
                                     'dsmon_research.run.judge_new': ('run.html#judge_new', 'dsmon_research/run.py'),

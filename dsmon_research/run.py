@@ -15,7 +15,7 @@ from .capture import capture
 from .collect import content_hash, updates
 from .config import config_hash, dataset, load_params
 from .incidents import feedback, healthy_past, inert, record_assessment, unjudged, wake
-from .messages import addresses, deliver, enqueue, outbox, post
+from .messages import addresses, deliver, enqueue, post
 from .project import DsmonError, SourceError, find_root
 from .tables import KINDS
 
@@ -69,12 +69,13 @@ class Ran:
     def text(self): return _text(self)
 
 def _text(r):
-    if r.error: return f"{r.dataset}: {r.error}"
+    if r.error and not r.new and not r.verdicts: return f"{r.dataset}: {r.error}"
     head = f"{r.dataset}: {r.new} new" if r.new else f"{r.dataset}: nothing new"+("" if r.verdicts or r.messages else ", skipped")
     said = [f"  {inert(v['update'], 60)} {v['verdict']}: {inert(v['sentence'])}"+(f" (incident {v['incident']} {v['what']})" if v["what"] else "") for v in r.verdicts]
     said += [f"  unreadable: {inert(u, 60)}" for u in r.unreadable[:10]]
     said += [f"  {m['state']} to {m['channel']}: {m['subject']}"+(f": {m['error']}" if m["error"] else "") for m in r.messages]
-    if not r.told and any(v["what"] in ("opened", "reopened") for v in r.verdicts): said.append("  nobody is told: set DSMON_NOTIFY (see docs/operations.md)")
+    if r.error: said.append(f"  {r.error}")
+    elif not r.told and any(v["what"] in ("opened", "reopened") for v in r.verdicts): said.append("  nobody is told: set DSMON_NOTIFY (see docs/operations.md)")
     return "\n".join([head, *said])
 
 # %% ../nbs/12b_run.ipynb #34477027
@@ -88,14 +89,19 @@ def run_one(
     if got.archived:
         for a, r in judge_new(archive, name, root):
             out.verdicts.append(dict(update=a.update, verdict=a.verdict, sentence=a.sentence, incident=r.incident and r.incident.id, what=r.what))
+    codes = [_codes[v["verdict"]] for v in out.verdicts]+[5]*bool(out.unreadable)
+    try: codes += [5]*_tell(archive, name, out, send)
+    except DsmonError as e: out.error = " ".join(str(e).split()); codes.append(e.exit_code) # the verdicts stand
+    out.code = worst(codes)
+    return out
+
+def _tell(archive, name, out, send): # is there a message that was not accepted?
     wake(archive)
     to = addresses(name)
     out.told = bool(to)
     enqueue(archive, name, to)
     out.messages = [{k: m[k] for k in ("channel", "subject", "state", "error", "key")} for m in deliver(archive, name, to, send=send)]
-    lost = [m for m in outbox(archive, name) if m["state"] != "sent" and m["error"]]
-    out.code = worst([_codes[v["verdict"]] for v in out.verdicts]+[5]*bool(out.unreadable or lost))
-    return out
+    return any(m["state"] != "sent" and m["error"] for m in out.messages)
 
 # %% ../nbs/12b_run.ipynb #04492e6a
 def _failed(name, e, code): return Ran(name, code, error=" ".join(str(e).split()) or type(e).__name__)

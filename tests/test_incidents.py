@@ -245,3 +245,15 @@ def test_the_same_on_postgresql():
             assert outbox(a)[0]["state"] == "sent" and verify(a)
             assert {r["dataset"] for r in a.select(UNHEALTHY_TODAY)} == {"shop"}
     finally: made.cleanup()
+
+
+def test_operations_page_has_the_query_that_runs(a):
+    "The SELECTs of docs/operations.md, as they stand there."
+    import re
+    from conftest import ROOT
+    from dsmon_research.messages import outbox
+    today, late = re.findall(r"```sql\n(.+?)```", (ROOT/"docs/operations.md").read_text(), re.S)
+    play(a, "..aa")
+    enqueue(a, "shop", [Address("TEST#1 json", "json://nowhere")])
+    assert today.split() == UNHEALTHY_TODAY.split() and [r["dataset"] for r in a.select(today)] == ["shop"]
+    assert [r["subject"] for r in a.select(late)] == [m["subject"] for m in outbox(a)]

@@ -186,3 +186,14 @@ def test_mistakes_are_one_line(shop, capsys):
 def test_no_archive_yet(project, capsys):
     code, _, err = dsmon("incidents", capsys=capsys)
     assert code == 5 and "there is no archive" in err
+
+
+def test_a_wrong_address_does_not_hide_the_verdict(shop, monkeypatch, capsys):
+    monkeypatch.setenv("DSMON_NOTIFY", "canary")
+    put(shop, BAD)
+    code, said, err = dsmon("run", "shop", capsys=capsys)
+    assert code == 2 and f"{name(BAD)} unhealthy" in said and "DSMON_NOTIFY, address 1" in said and "canary" not in said+err
+    with Hook() as got:
+        monkeypatch.setenv("DSMON_NOTIFY", got.url())
+        assert dsmon("run", "shop", capsys=capsys)[0] == 0 and len(got.got) == 1    # told as soon as the address is right
+        got.shutdown()
