@@ -36,8 +36,9 @@ repro: env ## run every stage whose inputs changed, then say where the results a
 test: env ## hygiene, notebooks, tests
 	@scripts/test.sh
 
-soak: env ## the long tests: ten thousand generated tables against the reference
+soak: env ## the long tests: ten thousand generated tables against the reference; the archive under a thousand kills, replays and crowds
 	@DSMON_EXAMPLES=10000 python -m pytest -q tests/test_profile.py -k nothing_is_lost
+	@DSMON_SOAK=1 python -m pytest -q tests/test_archive.py
 
 bench-profile: env ## the profiler against its peers, each in its own environment (about half an hour; ARGS=--help for parts)
 	@python benchmarks/profile/run.py $(ARGS)

@@ -323,16 +323,17 @@ def unpack_all(
     return out
 
 def sketch_blobs(
-    rows, # the sketches of `profile_rows`, an Arrow table
+    profile, # profile.Profile
 )->list[tuple]: # position, kind, bytes
-    "The summaries of one profile, and its frequent values."
-    from dsmon_research.history import sketch_rows
-    at, out, empty = rows["position"].to_pylist(), [], (0, 0, np.empty(0, np.uint64), np.empty(0, np.int64))
-    for p, s in zip(at, sketch_rows(rows)):
-        grams = (s.grams.level, s.grams.total, s.grams.hashes, s.grams.counts) if s.grams else empty
-        out.append((p, "summary", pack((s.level, s.total, s.hashes, s.counts), grams, s.grid)))
-    often = zip(at, rows["heavy"].to_pylist(), rows["heavy_counts"].to_pylist())
-    return out+[(p, "frequent", json.dumps([*zip(v, n)], ensure_ascii=False).encode("utf-8", "surrogatepass")) for p, v, n in often if v]
+    "The summaries of all columns, and their frequent values."
+    from dsmon_research.history import summary
+    out, none = [], (0, 0, np.empty(0, np.uint64), np.empty(0, np.int64))
+    for p, c in enumerate(profile.columns):
+        s = summary(c)
+        values, grams = ((x.level, x.total, x.hashes, x.counts) if x is not None and (x is s or len(x.hashes)) else none for x in (s, s.grams))
+        out.append((p, "summary", pack(values, grams, s.grid)))
+        if len(c.heavy[0]): out.append((p, "frequent", json.dumps([*zip(c.heavy[0], map(int, c.heavy[1]))], ensure_ascii=False).encode("utf-8", "surrogatepass")))
+    return out
 
 # %% ../nbs/03c_archive.ipynb #30336324
 def _public(metrics): return {PUBLIC_NAME.get(k, k): v for k, v in metrics.items()}
@@ -359,15 +360,12 @@ def append_update(
 )->int:                      # the update's id
     "Add one update, its column profiles and its sketches."
     if profile is None: return w.add("update", dataset_id=dataset_id, **facts)
-    from dsmon_research.profile import profile_rows
-    rows = profile_rows([0], [profile])
-    table = {k: v for k, v in rows["tables"].to_pylist()[0].items() if k != "update"}
+    from dsmon_research.profile import COLUMN_METRICS, TABLE_METRICS
+    table = {m: profile.table.get(m) for m in TABLE_METRICS}
     more = dict(schema_hash=schema_hash(profile.columns), previous_id=before and before["id"]) | row_counts(table, before and before["row_count"])
     u = w.add("update", dataset_id=dataset_id, **facts, **_public(table), **more)
-    for r in rows["columns"].to_pylist():
-        del r["update"]
-        w.add("column_profile", update_id=u, **_public(dict(position=r.pop("position"), name=r.pop("column"), type=r.pop("type")) | r))
-    for position, kind, raw in sketch_blobs(rows["sketches"]): w.add("column_sketch", update_id=u, position=position, kind=kind, bytes=raw)
+    for i, c in enumerate(profile.columns): w.add("column_profile", update_id=u, position=i, name=c.name, type=c.type, **_public({m: c.metrics.get(m) for m in COLUMN_METRICS}))
+    for position, kind, raw in sketch_blobs(profile): w.add("column_sketch", update_id=u, position=position, kind=kind, bytes=raw)
     return u
 
 # %% ../nbs/03c_archive.ipynb #30336326
