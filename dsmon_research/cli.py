@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Done', 'do_profile', 'propose_key', 'propose_time', 'propose_season', 'with_block', 'do_init', 'do_stage',
            'do_backtest', 'do_sensitivity', 'do_report', 'leaderboard', 'do_assess', 'do_sync', 'do_bench',
-           'do_capture', 'do_archive', 'columns', 'parser', 'main']
+           'do_capture', 'do_archive', 'do_run', 'do_incidents', 'columns', 'parser', 'main']
 
 # %% ../nbs/14_cli.ipynb #0bbd3ee8
 import argparse, contextlib, io, itertools, os, sys, tempfile, textwrap, time
@@ -313,6 +313,88 @@ def _archive_verbs(verb):
     v.add_argument("--wide", action="store_true", help="one row an update, one column a piece of metadata, with export")
     v.add_argument("--out", type=Path, metavar="FILE", help="*.csv or *.parquet, with export")
 
+# %% ../nbs/14_cli.ipynb #1c1d0002
+def do_run(a)->Done:
+    "`dsmon run NAME|--all`: capture, judge, record, group, tell."
+    from dsmon_research.run import run, worst
+    if (a.name is None) != a.all: raise UsageError("run: name a dataset, or say --all")
+    got = run([a.name] if a.name else [], find_root(), a.dry_run, lambda text: print(text, file=sys.stderr, flush=True))
+    return Done(dict(datasets=[r.to_dict() for r in got], dry_run=a.dry_run), "\n".join(r.text() for r in got), worst(r.code for r in got))
+
+def _who(a): # the author of an answer
+    import getpass
+    try: who = a.author or os.environ.get("DSMON_AUTHOR") or getpass.getuser()
+    except (KeyError, OSError) as e: raise UsageError("who are you? say --author NAME, or set DSMON_AUTHOR") from e
+    return who
+
+def _number(text):
+    if not (text.isascii() and text.isdecimal()) or len(text) > 15: raise UsageError(f"incident {text[:40]!r}: give its number, as `dsmon incidents` lists it")
+    return int(text)
+
+# %% ../nbs/14_cli.ipynb #1c1d0003
+def _list_incidents(a, store, name=None):
+    from dsmon_research.incidents import _line_of, incidents
+    from dsmon_research.messages import outbox
+    if name: store.dataset_id(name)
+    got, sent = incidents(store, name, a.all), {}
+    for m in outbox(store, name): sent.setdefault(m["incident_id"], []).append(m)
+    told = lambda i: [{k: m[k] for k in ("channel", "subject", "state", "tries", "error", "key")} for m in sent.get(i.id, [])]
+    lines = [line for i in got for line in (_line_of(i), *(f"{'':6}message {m['state']} to {m['channel']}"+(f", {m['tries']} tries: {m['error']}" if m["error"] else "") for m in told(i)))]
+    return Done(dict(incidents=[i.to_dict() | dict(messages=told(i)) for i in got]), "\n".join(lines) or "no incident"+("" if a.all else " is open"))
+
+def _answer(a, store, what, args): # the verbs about one incident
+    from dsmon_research import incidents as of
+    n, note = _number(args[0]), a.note or ""
+    if what == "ack":
+        if not a.span: raise UsageError("incidents ack: for how long? say --for 3d")
+        got = of.acknowledge(store, n, of.duration(a.span), _who(a), note)
+    elif what == "close":
+        if a.keep == a.adapt: raise UsageError("incidents close: say --keep (a fault: keep the threshold) or --adapt (the new normal: adapt it)")
+        got = of.close(store, n, a.adapt, _who(a), note)
+    else: got = of.incident(store, n)
+    return Done(got.to_dict(), got.text())
+
+def _feedback(a, store, what, args): # the verbs about a dataset's past
+    from dsmon_research import incidents as of
+    if what == "label":
+        got = of.label(store, *args, _who(a), a.note or "")
+        return Done(got, f"{got['dataset']} {of.inert(got['update'], 60)}: {got['label']}, says {of.inert(got['who'], 60)}")
+    from dsmon_research.config import dataset, load_params
+    params = load_params(find_root())
+    got = of.replay(store, args[0], dataset(params, args[0]), params.backtest, params.seed)
+    return Done(got.to_dict(), got.text())
+
+# %% ../nbs/14_cli.ipynb #1c1d0004
+_actions = dict(show=("ID", _answer), ack=("ID --for 3d", _answer), close=("ID --keep|--adapt", _answer), label=("NAME UPDATE fault|expected|ignored", _feedback), replay=("NAME", _feedback))
+
+def do_incidents(a)->Done:
+    "`dsmon incidents`: list, show, answer."
+    from dsmon_research.archive import Archive
+    root = None if os.environ.get("DSMON_ARCHIVE") else find_root()
+    what, args = (a.words or [""])[0], a.words[1:]
+    with Archive(create=False, root=root) as store:
+        if what not in _actions:
+            if args: raise UsageError(f"incidents {what[:40]!r}: write `dsmon incidents [NAME]`, or one of {', '.join(_actions)}")
+            return _list_incidents(a, store, what or None)
+        form, do = _actions[what]
+        wanted = form.partition(" --")[0].split()
+        if len(args) != len(wanted): raise UsageError(f"incidents {what}: write `dsmon incidents {what} {form}`")
+        return do(a, store, what, args)
+
+def _incident_verbs(verb):
+    v = verb("run", do_run, "capture, judge, record and tell: for the scheduler")
+    v.add_argument("name", nargs="?", metavar="NAME", help="a dataset in params.yaml")
+    v.add_argument("--all", action="store_true", help="every dataset")
+    v.add_argument("--dry-run", action="store_true", help="change nothing, send nothing, show the messages")
+    v = verb("incidents", do_incidents, "list incidents, and answer them")
+    v.add_argument("words", nargs="*", metavar="NAME | ACTION …", help="a dataset, or: "+", ".join(f"{k} {f}" for k, (f, _) in _actions.items()))
+    v.add_argument("--all", action="store_true", help="the closed ones too")
+    v.add_argument("--for", dest="span", metavar="TIME", help="how long to be quiet, with ack: 45m, 12h, 3d, 2w")
+    v.add_argument("--keep", action="store_true", help="keep the threshold, with close: its updates are faults")
+    v.add_argument("--adapt", action="store_true", help="adapt the threshold, with close: its updates are the new normal")
+    v.add_argument("--note", metavar="TEXT", help="why")
+    v.add_argument("--author", metavar="WHO", help="default: DSMON_AUTHOR, else the login name")
+
 # %% ../nbs/14_cli.ipynb #076c404b
 class _Parser(argparse.ArgumentParser):
     def error(self, message): raise UsageError(f"{message.removeprefix('argument VERB: ')}: see `{self.prog} --help`")
@@ -343,6 +425,7 @@ def parser()->argparse.ArgumentParser:
     _dataset_verbs(verb)
     _bench_verb(verb)
     _archive_verbs(verb)
+    _incident_verbs(verb)
     return p
 
 # %% ../nbs/14_cli.ipynb #aa052793
