@@ -123,6 +123,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                         'dsmon_research.archive._shown': ('archive.html#_shown', 'dsmon_research/archive.py'),
                                         'dsmon_research.archive._stream': ('archive.html#_stream', 'dsmon_research/archive.py'),
                                         'dsmon_research.archive._sums': ('archive.html#_sums', 'dsmon_research/archive.py'),
+                                        'dsmon_research.archive._uncollected': ('archive.html#_uncollected', 'dsmon_research/archive.py'),
                                         'dsmon_research.archive._width': ('archive.html#_width', 'dsmon_research/archive.py'),
                                         'dsmon_research.archive.append_update': ('archive.html#append_update', 'dsmon_research/archive.py'),
                                         'dsmon_research.archive.archive_url': ('archive.html#archive_url', 'dsmon_research/archive.py'),
