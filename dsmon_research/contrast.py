@@ -243,6 +243,7 @@ def _say(name, box): # one condition in words
     if box[0] < -1e29: return f"`{c}` is at most {box[1]:.6g}" if np.isfinite(box[1]) and box[1] > -1e29 else f"`{c}` is empty"
     return f"`{c}` is above {box[0]:.6g}" if not np.isfinite(box[1]) else f"`{c}` is between {box[0]:.6g} and {box[1]:.6g}"
 
+# %% ../nbs/08e_contrast.ipynb #ce08e0a2
 def rule(
     table:pa.Table,
     rows:np.ndarray, # (n,) bool: culprits
