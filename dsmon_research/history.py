@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['History', 'part', 'digest', 'times_of', 'Summary', 'summary', 'sketch_rows', 'history_from_rows', 'find_season',
-           'season_of', 'updates_per_month', 'season_step', 'season_slot', 'profile_updates', 'write_history',
-           'profile_update', 'read_parquet', 'load_history', 'Index', 'load_index', 'read_part', 'one_by_one']
+           'season_of', 'updates_per_month', 'season_step', 'season_slot', 'profile_updates', 'profile_update',
+           'write_history', 'read_parquet', 'load_history', 'Index', 'load_index', 'read_part', 'one_by_one']
 
 # %% ../nbs/03a_history.ipynb #2322e38c
 from dataclasses import dataclass
@@ -81,6 +81,7 @@ def times_of(column): # timestamps of any unit, in UTC
 
 def _matrix(rows, names): return np.column_stack([_numbers(rows[m]) for m in names]) if rows.num_rows else np.empty((0, len(names)))
 
+# %% ../nbs/03a_history.ipynb #e03f4f7c
 @dataclass
 class Summary(Sketch):
     "A column's value sketch, with the sketch of its trigrams and the quantile grid (101,) of its numbers beside it (None where there are none)."
@@ -188,6 +189,11 @@ def profile_updates(
     rows = profile_rows([u.id for u in ups], got)
     return write_history(to, rows, [u.time for u in ups])
 
+def profile_update(table, key, previous, name, max_values): # a key whose columns are not all there is a fact of this update, not a crash
+    from dsmon_research.profile import profile_table
+    return profile_table(table, key if set(key) <= set(table.column_names) else None, previous, name, max_values)
+
+# %% ../nbs/03a_history.ipynb #d67e42df
 def write_history(
     folder:Path,
     rows:dict,   # "tables", "columns", "sketches" as made by `profile_rows`
@@ -202,10 +208,7 @@ def write_history(
     for part, table, group in (("tables", tables, None), ("columns", rows["columns"], 32*widest), ("sketches", rows["sketches"], 8*widest)): write_parquet(folder/f"{part}.parquet", table, group)
     return folder
 
-def profile_update(table, key, previous, name, max_values): # a key whose columns are not all there is a fact of this update, not a crash
-    from dsmon_research.profile import profile_table
-    return profile_table(table, key if set(key) <= set(table.column_names) else None, previous, name, max_values)
-
+# %% ../nbs/03a_history.ipynb #5ed0895f
 def read_parquet(
     file:Path,
 )->pa.Table:

@@ -203,6 +203,7 @@ def judge(
     inner = u, x, floor, unit, grids, now, slot, views, calibration, fits
     return Judged(names, views["z"][0], raw, np.minimum(low, high), np.maximum(low, high), score, p, inner)
 
+# %% ../nbs/10b_online.ipynb #29a1cf46
 def learn(
     past:Past,
     j:Judged,  # of the next update, as `judge` saw it
@@ -229,6 +230,7 @@ def _learn_columns(past, u, unit, grids): # stamps, units, values, grids
     past.grids[:, past.n%WINDOW] = grids
     for c, name in zip(past.memory, past.columns): c.learn(u.sketches[0].get(name))
 
+# %% ../nbs/10b_online.ipynb #242e6998
 def judge_step(
     past:Past,
     u:History, # one update
