@@ -18,7 +18,7 @@ export DO_NOT_TRACK := 1
 export DVC_NO_ANALYTICS := 1
 export TF_CPP_MIN_LOG_LEVEL := 3
 
-.PHONY: help env lock repro test soak bench-profile notebooks readme mlflow lab clean
+.PHONY: help env lock repro test soak bench bench-profile notebooks readme mlflow lab clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ soak: env ## the long tests: generated tables against the reference, updates aga
 	@DSMON_EXAMPLES=10000 python -m pytest -q tests/test_profile.py -k nothing_is_lost
 	@DSMON_SOAK=1 python -m pytest -q -n 2 tests/test_budget.py
 	@DSMON_SOAK=1 python -m pytest -q tests/test_archive.py
+
+bench: env ## DSMon-Bench and its study, from the public histories in DSMON_DATA (about an hour; ARGS="TRACK:DATASET ..." for some)
+	@scripts/bench.sh $(ARGS)
 
 bench-profile: env ## the profiler against its peers, each in its own environment (about half an hour; ARGS=--help for parts)
 	@python benchmarks/profile/run.py $(ARGS)

@@ -1972,6 +1972,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'dsmon_research.study.grid_plot': ('study.html#grid_plot', 'dsmon_research/study.py'),
                                       'dsmon_research.study.in_words': ('study.html#in_words', 'dsmon_research/study.py'),
                                       'dsmon_research.study.incidents_table': ('study.html#incidents_table', 'dsmon_research/study.py'),
+                                      'dsmon_research.study.keep': ('study.html#keep', 'dsmon_research/study.py'),
                                       'dsmon_research.study.lines': ('study.html#lines', 'dsmon_research/study.py'),
                                       'dsmon_research.study.promises': ('study.html#promises', 'dsmon_research/study.py'),
                                       'dsmon_research.study.promises_plot': ('study.html#promises_plot', 'dsmon_research/study.py'),
