@@ -345,14 +345,14 @@ class Replay:
 def replay(archive:Archive, name:str, ds, p, seed:int=0)->Replay: # the dataset's and the backtest's parameters
     "Which past alerts would be other with the labels of today?"
     from dsmon_research.assess import champion_walk
-    from dsmon_research.backtest import budget
+    from dsmon_research.calibrate import budget
     with archive.reading(): h, f = archive.history(name), feedback(archive, name)
     before, clean = champion_walk(h, ds, p, seed)[1].p, np.flatnonzero(~f.fault)
     after = np.full(len(h), np.nan)
     after[clean] = champion_walk(part(h, clean), ds, p, seed)[1].p if f.fault.any() else before
     for t in np.flatnonzero(f.fault): after[t] = champion_walk(healthy_past(h, f.fault, t), ds, p, seed)[1].p[-1]
     word = ["fault" if a else "expected" if b else "ignored" if c else "" for a, b, c in zip(f.fault, f.expected, f.ignored)]
-    return Replay(name, h.ids, before, after, budget(h, ds, p)["alpha"], word)
+    return Replay(name, h.ids, before, after, budget(h.times, ds, p)["alpha"], word)
 
 # %% ../nbs/12_incidents.ipynb #67b1b846
 def unjudged(

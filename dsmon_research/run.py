@@ -10,14 +10,44 @@ import sys, tempfile, traceback
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from .archive import Archive, _plain, archive_url
 from .capture import capture
 from .collect import content_hash, updates
 from .config import config_hash, dataset, load_params
+from .history import part
 from .incidents import feedback, healthy_past, inert, record_assessment, unjudged, wake
 from .messages import addresses, deliver, enqueue, post
 from .project import DsmonError, SourceError, find_root
 from .tables import KINDS
+
+# %% ../nbs/12b_run.ipynb #c0judge1
+def _there(table):
+    if table is None: raise SourceError("a past update is not at the source any more")
+    return table
+
+class _Judge:
+    "Judges updates of an archived history in order, each against the sound ones before it; the past is learned once."
+    def __init__(self, name, h, fault, read, ds, params): self.name, self.h, self.fault, self.read, self.ds, self.p, self.seed, self.past, self.done = name, h, fault, read, ds, params.backtest, params.seed, None, 0
+
+    def __call__(self, n):
+        from dsmon_research.assess import _seen_by, assessment, judge_newest
+        from dsmon_research.online import judge, rules_of
+        h, some = self.h, [*np.flatnonzero(~self.fault[:n]), n]
+        rules, read, table = rules_of(h.times[some], self.ds, self.p), lambda i: _there(self.read(some[i])), lambda: self.read(n)
+        if not rules.known: return judge_newest(self.name, healthy_past(h, self.fault, n), table, self.ds, self.p, self.seed, read)
+        past = self._learned(rules, n)
+        return assessment(self.name, judge(past, part(h, n, n+1)), [h.ids[i] for i in some], h.times[some], table, self.ds, self.p, lambda c: _seen_by(past, c), read, rules.season, self.seed)
+
+    def _learned(self, rules, n): # the past of update n
+        from dsmon_research.online import Past, judge_step
+        if self.past is None or self.past.rules != rules: self.past, self.done = Past(rules), 0
+        for i in range(self.done, n):
+            if not self.fault[i]: self.past = judge_step(self.past, part(self.h, i, i+1))[1]
+        self.done = n
+        return self.past
+
 
 # %% ../nbs/12b_run.ipynb #b70aac7c
 def model_version(params, name:str)->str:
@@ -35,7 +65,6 @@ def judge_new(
     root:Path,
 )->list[tuple]: # (Assessment, Recorded)
     "Judge and record every update that has no verdict yet, in event order."
-    from dsmon_research.assess import judge_newest
     with archive.reading():
         todo = unjudged(archive, name)
         if not todo: return []
@@ -43,9 +72,9 @@ def judge_new(
     params = load_params(root)
     ds, out = dataset(params, name), []
     found = {u.id: u for u in updates(ds.source, ds, root)}
+    judged = _Judge(name, h, f.fault, lambda i: _table(ups[i], found), ds, params)
     for n in todo:
-        a = judge_newest(name, healthy_past(h, f.fault, n), _table(ups[n], found), ds, params.backtest, params.seed)
-        out.append((a, record_assessment(archive, name, ups[n]["id"], a, model_version(params, name))))
+        a = judged(n); out.append((a, record_assessment(archive, name, ups[n]["id"], a, model_version(params, name))))
     return [x for x in out if x[1].new]
 
 # %% ../nbs/12b_run.ipynb #6758a9ce

@@ -18,14 +18,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import dsmon_research
-from .backtest import _variants, _walks, budget, data_hash, season_of
+from .backtest import _variants, _walks, data_hash
+from .calibrate import budget
 from .collect import load_updates
 from .config import Dataset, Params, UsageError, atomic_write, config_hash, dataset, dump_json, find_root, load_params, paths, rng, write_parquet
 from .detectors import make_detector
 from .faults import _ROLES, KINDS, CannotApply, Column, Injected, apply_fault
 from .features import world
 from .figures import binomial_interval
-from .history import History, load_history, profile_update
+from .history import History, load_history, profile_update, season_of
 from .inject import _lean, _touched
 from .judge import unknown
 from .profile import Profile, profile_rows
@@ -161,10 +162,10 @@ def place(
 )->Path:
     "Where a piece is kept once it is finished."
     t, columns = piece
-    shape = (w.code, w.name, w.params.seed, w.params.profile, w.params.backtest, w.params.sensitivity.magnitudes, w.ds.key, season_of(w.history, w.ds), _alpha(w), w.contents[:t+1], columns)
+    shape = (w.code, w.name, w.params.seed, w.params.profile, w.params.backtest, w.params.sensitivity.magnitudes, w.ds.key, season_of(w.history.times, w.ds), _alpha(w), w.contents[:t+1], columns)
     return w.folder/f"{hashlib.sha256(repr(shape).encode()).hexdigest()[:24]}.parquet"
 
-def _alpha(w): return budget(w.history, w.ds, w.params.backtest)["alpha"]
+def _alpha(w): return budget(w.history.times, w.ds, w.params.backtest)["alpha"]
 
 # %% ../nbs/09a_sensitivity.ipynb #5e500017
 _no_verdict, _large = "the champion gave no verdict", f"an update of more than {LARGE:,} rows is not varied: each variant would cost a whole profile"
@@ -178,7 +179,7 @@ def finish(
     if max(table.num_rows, before.num_rows) > LARGE: return write_piece(w, piece, [(c, k, 1., None) for c, k in suited(table, columns)], None)
     made = faults_of(table, before, list(columns), w.params.sensitivity.magnitudes, w.params.seed, w.name, "sensitivity", w.history.ids[t])
     got = [m for *_, m in made if m is not None]
-    return write_piece(w, piece, made, judged(until(w.history, t+1), table, before, got, w.ds.key, season_of(w.history, w.ds), _alpha(w), w.params))
+    return write_piece(w, piece, made, judged(until(w.history, t+1), table, before, got, w.ds.key, season_of(w.history.times, w.ds), _alpha(w), w.params))
 
 def write_piece(w, piece, made, p): # p None: nothing was judged
     at = iter([] if p is None else p)
@@ -374,7 +375,7 @@ def chosen_updates(
     p, h, why = w.params.backtest, w.history, None
     if any(make_detector(n).supervised for n in members_of(p)): return [], 0, f"the champion {p.champion} learns from injected faults: it has seen what it would be asked"
     if len(h) > p.warmup+p.min_calibration:
-        k = champion(world(h, season_of(h, w.ds)), unknown(len(h)), w.params, _alpha(w))
+        k = champion(world(h, season_of(h.times, w.ds)), unknown(len(h)), w.params, _alpha(w))
         got = spread((k.p > _alpha(w)) & (h.metric(None, "rows") > 0), w.params.sensitivity.updates)
         if got: return got, 0, None
         why = "no recent update was judged healthy"
@@ -406,7 +407,7 @@ def sensitivity(
     chosen, needed, why = chosen_updates(w)
     cut = pieces(w, chosen)
     _run_all(w, root, [c for c in cut if not place(w, c).is_file()], workers)
-    p, money, todo = w.params.sensitivity, budget(w.history, w.ds, w.params.backtest), [place(w, c) for c in cut]
+    p, money, todo = w.params.sensitivity, budget(w.history.times, w.ds, w.params.backtest), [place(w, c) for c in cut]
     cells = _ordered(cells_of([r for f in todo for r in pq.read_table(f).to_pylist()], money["alpha"], p.power), w.history.columns)
     said = sentence_of(cells, money["alerts_per_month"]) if not why else sentence_of([], money["alerts_per_month"]).replace("no fault was judged", why)
     shape = hashlib.sha256((config_hash(w.params, name)+dump_json(p.model_dump())).encode()).hexdigest()[:16]
