@@ -54,7 +54,9 @@ def reranked(
 )->np.ndarray:                                   # (k,)
     "P-values after feedback; without evidence exactly those of `p_values`."
     unit = decades*_tail_of(past, .15)[1]*np.log(10)
-    return p_values(past+unit*past_evidence, score+unit*evidence, 2)
+    moved = past+unit*past_evidence
+    p, without = p_values(moved, score+unit*evidence, 2), p_values(moved, score, 2)
+    return np.clip(p, without/10**decades, without*10**decades) # where the tail is steeper than exponential, too
 
 # %% ../nbs/08f_feedback.ipynb #29ca2ec4
 @dataclass
