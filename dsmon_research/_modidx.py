@@ -1026,6 +1026,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                        'dsmon_research.engine._text_pass': ('engine.html#_text_pass', 'dsmon_research/engine.py'),
                                        'dsmon_research.engine._various': ('engine.html#_various', 'dsmon_research/engine.py'),
                                        'dsmon_research.engine.ahead': ('engine.html#ahead', 'dsmon_research/engine.py'),
+                                       'dsmon_research.engine.at_most_distinct': ( 'engine.html#at_most_distinct',
+                                                                                   'dsmon_research/engine.py'),
                                        'dsmon_research.engine.below': ('engine.html#below', 'dsmon_research/engine.py'),
                                        'dsmon_research.engine.duplicates': ('engine.html#duplicates', 'dsmon_research/engine.py'),
                                        'dsmon_research.engine.engine': ('engine.html#engine', 'dsmon_research/engine.py'),
