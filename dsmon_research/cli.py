@@ -354,18 +354,27 @@ def _answer(a, store, what, args): # the verbs about one incident
     else: got = of.incident(store, n)
     return Done(got.to_dict(), got.text())
 
+def _retry(a, store, name): # what has not arrived, once more
+    from dsmon_research.messages import addresses, deliver, retry
+    store.dataset_id(name)
+    retry(store, name, _who(a))
+    got = [{k: m[k] for k in ("channel", "subject", "state", "error", "key")} for m in deliver(store, name, addresses(name))]
+    lines = [f"{m['state']} to {m['channel']}: {m['subject']}"+(f": {m['error']}" if m["error"] else "") for m in got]
+    return Done(dict(dataset=name, messages=got), "\n".join(lines) or f"{name}: no message waits", 5 if any(m["state"] != "sent" for m in got) else 0)
+
 def _feedback(a, store, what, args): # the verbs about a dataset's past
     from dsmon_research import incidents as of
     if what == "label":
         got = of.label(store, *args, _who(a), a.note or "")
         return Done(got, f"{got['dataset']} {of.inert(got['update'], 60)}: {got['label']}, says {of.inert(got['who'], 60)}")
+    if what == "retry": return _retry(a, store, args[0])
     from dsmon_research.config import dataset, load_params
     params = load_params(find_root())
     got = of.replay(store, args[0], dataset(params, args[0]), params.backtest, params.seed)
     return Done(got.to_dict(), got.text())
 
 # %% ../nbs/14_cli.ipynb #1c1d0004
-_actions = dict(show=("ID", _answer), ack=("ID --for 3d", _answer), close=("ID --keep|--adapt", _answer), label=("NAME UPDATE fault|expected|ignored", _feedback), replay=("NAME", _feedback))
+_actions = dict(show=("ID", _answer), ack=("ID --for 3d", _answer), close=("ID --keep|--adapt", _answer), label=("NAME UPDATE fault|expected|ignored", _feedback), replay=("NAME", _feedback), retry=("NAME", _feedback))
 
 def do_incidents(a)->Done:
     "`dsmon incidents`: list, show, answer."
