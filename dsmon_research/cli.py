@@ -235,14 +235,27 @@ _verdicts = dict(healthy=(0, 32), unhealthy=(3, 31), unknown=(4, 33)) # exit cod
 
 def do_assess(a)->Done:
     "`dsmon assess NAME`: is the newest update healthy?"
+    root = find_root()
+    if (done := _assess_archived(a, root)) is not None: return done
     from dsmon_research.assess import assess
     from dsmon_research.stages import sealed
-    root = find_root()
     known = sealed(a.name, "profile", root=root)
     if known is None: _fresh(a.name, "profile")
     got = assess(a.name, update=a.update, root=root, known=known)
     code, colour = _verdicts[got.verdict]
     return Done(got.to_dict(), _coloured(got.text(), got.verdict, colour), code)
+
+def _assess_archived(a, root): # of a captured dataset the archive knows all; None if it is none
+    from dsmon_research.monitor import archive_at, captured, judge_archived
+    store = archive_at(root)
+    if store is None: return None
+    with store:
+        if not captured(store, a.name): return None
+        got, kept = judge_archived(store, a.name, a.update, root)
+    code, colour = _verdicts[got.verdict]
+    told = dict(assessment=kept.assessment, new=kept.new, incident=kept.incident and kept.incident.id, what=kept.what)
+    more = f"\n  incident {kept.incident.id} {kept.what}" if kept.what else ""
+    return Done(got.to_dict() | dict(recorded=told), _coloured(got.text()+more, got.verdict, colour), code)
 
 def _coloured(text, word, colour): # the first time the word stands there, if a person is looking
     if not sys.__stdout__.isatty() or os.environ.get("NO_COLOR"): return text

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from .archive import Archive, Writer, now, utc_text, utc_time
+from .archive import LISTED, Archive, Writer, now, utc_text, utc_time
 from .collect import _natural
 from .project import UsageError
 from .words import shown
@@ -301,10 +301,10 @@ class Feedback:
         import pandas as pd
         return pd.DataFrame(dict(update=self.ids, fault=self.fault, expected=self.expected, ignored=self.ignored))
 
-def feedback(archive:Archive, name:str)->Feedback:
+def feedback(archive:Archive, name:str, ups:list|None=None)->Feedback: # the current updates, where they are known already
     "Which updates are excluded from the healthy past, and which were expected."
     with archive.reading():
-        ups = archive.current(name)
+        ups = archive.current(name, LISTED) if ups is None else ups
         last = {r["update_id"]: r["label"] for r in archive.select("SELECT update_id, label FROM label WHERE dataset_id = ? ORDER BY id", archive.dataset_id(name))}
     said = np.array([last.get(u["id"], "") for u in ups], object)
     return Feedback([u["source_version"] for u in ups], *(said == w for w in LABELS))
@@ -360,7 +360,7 @@ def unjudged(
 )->list[int]: # positions in the current history
     "Updates that a run has to judge."
     with archive.reading():
-        ups = archive.current(name)
+        ups = archive.current(name, LISTED)
         done = {r["update_id"]: r["published_at"] for r in archive.select('SELECT a.update_id, u.published_at FROM assessment a JOIN "update" u ON u.id = a.update_id WHERE u.dataset_id = ?', archive.dataset_id(name))}
     if not done: return [len(ups)-1] if ups else []
     return [n for n, u in enumerate(ups) if u["id"] not in done and u["published_at"] >= min(done.values())]
