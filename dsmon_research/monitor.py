@@ -130,7 +130,7 @@ class Judge(_Listed):
         new = at[self.past.n:]
         for i in range(0, len(new), 32):
             for u in _each(self.a.part(self.ups, new[i:i+32])): self.past = judge_step(self.past, u)[1]
-        if new and self.keep: _keep(self.a, self.dataset_id, self.file, self.past, self.stamp(rules, at))
+        if new and self.keep and n == len(self.ups)-1: _keep(self.a, self.dataset_id, self.file, self.past, self.stamp(rules, at))
         return self.past
 
 def _each(h):
