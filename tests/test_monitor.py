@@ -143,7 +143,7 @@ def test_the_first_minute(tmp_path, monkeypatch):
     with pytest.raises(UsageError, match="has no update 'x' in the archive"): Monitor("shop").assess("x")
 
 def test_parameters_are_checked_when_they_change(shop):
-    file = shop/"data/shop/.parameters.json"
+    file = shop/"data/shop/.parameters.json"; file.unlink()
     assert parameters("shop", shop, keep=False).dataset.season == 7 and not file.exists()
     assert parameters("shop", shop).dataset.season == 7 and file.exists()
     for odd in ("", "[]", "{\"of\": 1}"): file.write_text(odd); assert parameters("shop", shop).dataset.season == 7
