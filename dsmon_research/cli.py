@@ -235,14 +235,27 @@ _verdicts = dict(healthy=(0, 32), unhealthy=(3, 31), unknown=(4, 33)) # exit cod
 
 def do_assess(a)->Done:
     "`dsmon assess NAME`: is the newest update healthy?"
+    root = find_root()
+    if (done := _assess_archived(a, root)) is not None: return done
     from dsmon_research.assess import assess
     from dsmon_research.stages import sealed
-    root = find_root()
     known = sealed(a.name, "profile", root=root)
     if known is None: _fresh(a.name, "profile")
     got = assess(a.name, update=a.update, root=root, known=known)
     code, colour = _verdicts[got.verdict]
     return Done(got.to_dict(), _coloured(got.text(), got.verdict, colour), code)
+
+def _assess_archived(a, root): # of a captured dataset the archive knows all; None if it is none
+    from dsmon_research.monitor import archive_at, captured, judge_archived
+    store = archive_at(root)
+    if store is None: return None
+    with store:
+        if not captured(store, a.name): return None
+        got, kept = judge_archived(store, a.name, a.update, root)
+    code, colour = _verdicts[got.verdict]
+    told = dict(assessment=kept.assessment, new=kept.new, incident=kept.incident and kept.incident.id, what=kept.what)
+    more = f"\n  incident {kept.incident.id} {kept.what}" if kept.what else ""
+    return Done(got.to_dict() | dict(recorded=told), _coloured(got.text()+more, got.verdict, colour), code)
 
 def _coloured(text, word, colour): # the first time the word stands there, if a person is looking
     if not sys.__stdout__.isatty() or os.environ.get("NO_COLOR"): return text
@@ -354,18 +367,27 @@ def _answer(a, store, what, args): # the verbs about one incident
     else: got = of.incident(store, n)
     return Done(got.to_dict(), got.text())
 
+def _retry(a, store, name): # what has not arrived, once more
+    from dsmon_research.messages import addresses, deliver, retry
+    store.dataset_id(name)
+    retry(store, name, _who(a))
+    got = [{k: m[k] for k in ("channel", "subject", "state", "error", "key")} for m in deliver(store, name, addresses(name))]
+    lines = [f"{m['state']} to {m['channel']}: {m['subject']}"+(f": {m['error']}" if m["error"] else "") for m in got]
+    return Done(dict(dataset=name, messages=got), "\n".join(lines) or f"{name}: no message waits", 5 if any(m["state"] != "sent" for m in got) else 0)
+
 def _feedback(a, store, what, args): # the verbs about a dataset's past
     from dsmon_research import incidents as of
     if what == "label":
         got = of.label(store, *args, _who(a), a.note or "")
         return Done(got, f"{got['dataset']} {of.inert(got['update'], 60)}: {got['label']}, says {of.inert(got['who'], 60)}")
+    if what == "retry": return _retry(a, store, args[0])
     from dsmon_research.config import dataset, load_params
     params = load_params(find_root())
     got = of.replay(store, args[0], dataset(params, args[0]), params.backtest, params.seed)
     return Done(got.to_dict(), got.text())
 
 # %% ../nbs/14_cli.ipynb #1c1d0004
-_actions = dict(show=("ID", _answer), ack=("ID --for 3d", _answer), close=("ID --keep|--adapt", _answer), label=("NAME UPDATE fault|expected|ignored", _feedback), replay=("NAME", _feedback))
+_actions = dict(show=("ID", _answer), ack=("ID --for 3d", _answer), close=("ID --keep|--adapt", _answer), label=("NAME UPDATE fault|expected|ignored", _feedback), replay=("NAME", _feedback), retry=("NAME", _feedback))
 
 def do_incidents(a)->Done:
     "`dsmon incidents`: list, show, answer."

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from .archive import Archive, Writer, now, utc_text, utc_time
+from .archive import LISTED, Archive, Writer, now, utc_text, utc_time
 from .collect import _natural
 from .project import UsageError
 from .words import shown
@@ -61,26 +61,26 @@ class Incident:
     id:int; dataset:str; key:str; opened_at:datetime; title:str; severity:str; state:str="open"
     updates:list=field(default_factory=list)  # source versions that belong to it, in order of arrival
     columns:set=field(default_factory=set)    # leading columns of their reasons; "(rows)" for a metric of the table
-    events:list=field(default_factory=list)   # dicts: happened_at, who, from_state, to_state, note, update
+    events:list=field(default_factory=list)   # dicts: happened_at, who, from_state, to_state, until_at, note, update
     changed_at:datetime|None=None
 
     @property
     def live(self): return self.state != "closed"
     @property
-    def muted_until(self): return _until(self.events[-1]["note"]) if self.state == "acknowledged" and self.events else None
+    def muted_until(self): return self.events[-1]["until_at"] or _until(self.events[-1]["note"]) if self.state == "acknowledged" and self.events else None
     def to_dict(self): return asdict(self) | dict(columns=sorted(self.columns), opened_at=utc_text(self.opened_at), changed_at=self.changed_at and utc_text(self.changed_at), muted_until=self.muted_until and utc_text(self.muted_until),
-                                                  events=[e | dict(happened_at=utc_text(e["happened_at"])) for e in self.events])
+                                                  events=[e | dict(happened_at=utc_text(e["happened_at"]), until_at=e["until_at"] and utc_text(e["until_at"])) for e in self.events])
     def to_frame(self):
         "Its audit trail, one row an event."
         import pandas as pd
-        return pd.DataFrame(self.events, columns=["happened_at", "who", "from_state", "to_state", "note", "update"])
+        return pd.DataFrame(self.events, columns=["happened_at", "who", "from_state", "to_state", "until_at", "note", "update"])
     def text(self): return _text(self)
     def _repr_html_(self):
         from html import escape
         return f"<pre>{escape(self.text())}</pre>"
 
 # %% ../nbs/12_incidents.ipynb #526c9052
-_stamp = re.compile(r"until (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6})")
+_stamp = re.compile(r"until (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6})") # steps of before revision 0002 of the archive have it in their note alone
 def _until(note): return utc_time(m[1]) if (m := _stamp.match(note or "")) else None
 
 def _line_of(i): # one line for a list
@@ -93,13 +93,13 @@ def _text(i):
              +(f"  {inert(e['update'], 40)}" if e["update"] else "")+(f"  {inert(e['note'])}" if e["note"] else "") for e in i.events]
     return "\n".join([_line_of(i).strip(), *trail])
 
-def _move(w:Writer, i:Incident, to:str, who:str, note:str, at:datetime, update:dict|None=None, assessment:int|None=None):
+def _move(w:Writer, i:Incident, to:str, who:str, note:str, at:datetime, update:dict|None=None, assessment:int|None=None, until:datetime|None=None):
     "One step of an incident; `UsageError` if it is not a legal one."
     if to != i.state and to not in STEPS[i.state] or to == i.state == "closed" and update is None:
         can = " or ".join(STEPS[i.state]) or "nothing: a new fault opens a new incident"
         raise UsageError(f"incident {i.id} is {i.state}: it cannot become {to}, but {can}")
-    w.add("incident_event", incident_id=i.id, happened_at=at, who=who, from_state=i.state, to_state=to, note=note or None, update_id=update and update["id"], assessment_id=assessment)
-    i.events.append(dict(happened_at=at, who=who, from_state=i.state, to_state=to, note=note, update=update and update["source_version"]))
+    w.add("incident_event", incident_id=i.id, happened_at=at, who=who, from_state=i.state, to_state=to, note=note or None, update_id=update and update["id"], assessment_id=assessment, until_at=until)
+    i.events.append(dict(happened_at=at, who=who, from_state=i.state, to_state=to, until_at=until, note=note, update=update and update["source_version"]))
     i.state, i.changed_at = to, at
 
 # %% ../nbs/12_incidents.ipynb #16702697
@@ -118,7 +118,7 @@ def incidents(
     events = a.select(f'SELECT e.*, v.source_version FROM incident_event e JOIN incident i ON i.id = e.incident_id JOIN dataset d ON d.id = i.dataset_id LEFT JOIN "update" v ON v.id = e.update_id {where} ORDER BY e.id', *args)
     for e in events:
         i = out[e["incident_id"]]
-        i.events.append({k: e[k] for k in ("happened_at", "who", "from_state", "to_state", "note")} | dict(update=e["source_version"]))
+        i.events.append({k: e[k] for k in ("happened_at", "who", "from_state", "to_state", "until_at", "note")} | dict(update=e["source_version"]))
         i.state, i.changed_at = e["to_state"], e["happened_at"]
         if e["assessment_id"] and e["note"] != HEALTHY and e["source_version"] not in i.updates: i.updates.append(e["source_version"])
     for r in a.select(f"SELECT x.incident_id, r.column_name, r.metric FROM reason r JOIN (SELECT id AS incident_id, dataset_id, assessment_id FROM incident UNION SELECT e.incident_id, j.dataset_id, e.assessment_id FROM incident_event e "
@@ -246,7 +246,7 @@ def acknowledge(archive:Archive, number:int, span:timedelta, who:str, note:str="
     at = at or now()
     with archive.write() as w:
         i = incident(w, number)
-        _move(w, i, "acknowledged", who, f"until {utc_text(at+span)} UTC"+(f": {note}" if note else ""), at)
+        _move(w, i, "acknowledged", who, f"until {utc_text(at+span)[:16]} UTC"+(f": {note}" if note else ""), at, until=at+span)
     return i
 
 def wake(archive:Archive, at:datetime|None=None)->list[Incident]: # those that are open again
@@ -301,10 +301,10 @@ class Feedback:
         import pandas as pd
         return pd.DataFrame(dict(update=self.ids, fault=self.fault, expected=self.expected, ignored=self.ignored))
 
-def feedback(archive:Archive, name:str)->Feedback:
+def feedback(archive:Archive, name:str, ups:list|None=None)->Feedback: # the current updates, where they are known already
     "Which updates are excluded from the healthy past, and which were expected."
     with archive.reading():
-        ups = archive.current(name)
+        ups = archive.current(name, LISTED) if ups is None else ups
         last = {r["update_id"]: r["label"] for r in archive.select("SELECT update_id, label FROM label WHERE dataset_id = ? ORDER BY id", archive.dataset_id(name))}
     said = np.array([last.get(u["id"], "") for u in ups], object)
     return Feedback([u["source_version"] for u in ups], *(said == w for w in LABELS))
@@ -360,7 +360,7 @@ def unjudged(
 )->list[int]: # positions in the current history
     "Updates that a run has to judge."
     with archive.reading():
-        ups = archive.current(name)
+        ups = archive.current(name, LISTED)
         done = {r["update_id"]: r["published_at"] for r in archive.select('SELECT a.update_id, u.published_at FROM assessment a JOIN "update" u ON u.id = a.update_id WHERE u.dataset_id = ?', archive.dataset_id(name))}
     if not done: return [len(ups)-1] if ups else []
     return [n for n, u in enumerate(ups) if u["id"] not in done and u["published_at"] >= min(done.values())]

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DEADLINE', 'TRIES', 'FIRST', 'LONGEST', 'LEASE', 'Address', 'addresses', 'alert_text', 'closing_text', 'message_key',
-           'enqueue', 'outbox', 'post', 'deliver']
+           'enqueue', 'outbox', 'post', 'deliver', 'retry']
 
 # %% ../nbs/12a_messages.ipynb #a95db31c
 import hashlib, logging, os, re, threading
@@ -151,7 +151,7 @@ def outbox(
     "Every message with what became of it: pending, sent or failed, after how many tries."
     rows = a.select("SELECT m.*, d.name AS dataset, t.id AS attempt_id, t.state AS attempt, t.tries, t.error, t.next_try_at, t.sent_at FROM message m JOIN incident i ON i.id = m.incident_id JOIN dataset d ON d.id = i.dataset_id "
                     "LEFT JOIN message_attempt t ON t.id = (SELECT max(x.id) FROM message_attempt x WHERE x.message_id = m.id) ORDER BY m.id")
-    keep = ("id", "incident_id", "dataset", "key", "channel", "subject", "body", "created_at", "attempt_id", "error", "next_try_at", "sent_at")
+    keep = ("id", "incident_id", "dataset", "key", "channel", "subject", "body", "created_at", "attempt_id", "attempt", "error", "next_try_at", "sent_at")
     return [{k: r[k] for k in keep} | dict(state=_shown_as.get(r["attempt"], "pending"), tries=r["tries"] or 0) for r in rows if name in (None, r["dataset"])]
 
 # %% ../nbs/12a_messages.ipynb #a1930f6b
@@ -216,3 +216,19 @@ def deliver(
             error = send(url, m["subject"], m["body"], m["key"], severe.get(m["subject"][:4], "warning")) if url else "there is no such address any more"
             out.append(_note(archive, m, error, at))
     return out
+
+# %% ../nbs/12a_messages.ipynb #c5re0002
+def retry(
+    archive:Archive, name:str,
+    who:str,               # who asks for it
+    at:datetime|None=None,
+)->list[str]:              # subjects of the messages that are due again
+    "Messages that failed or wait are due now, with new tries."
+    at, out = at or now(), []
+    with archive.write() as w:
+        for m in outbox(w, name):
+            if m["state"] == "sent" or m["attempt_id"] is None or m["attempt"] == "sending" and m["next_try_at"] > at: continue
+            w.add("message_attempt", message_id=m["id"], attempted_at=at, state="waiting", tries=0, error=f"{m['error'] or 'no answer was noted'}; tried again for {inert(who, 60)}", next_try_at=at)
+            out.append(m["subject"])
+    return out
+

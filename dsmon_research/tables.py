@@ -11,7 +11,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from .profile import COLUMN_METRICS, TABLE_METRICS
+from .metrics import COLUMN_METRICS, TABLE_METRICS
 from .project import SourceError
 
 # %% ../nbs/02d_tables.ipynb #30326405
@@ -55,12 +55,13 @@ TABLES = {"ledger": Table((Column("id", "whole", True), Column("made_at", "time"
 TABLES |= {
     "assessment": _table("update_id -> update!, assessed_at time!, model_version text, score real, p_value real, budget real, once_in whole, verdict text!, sentence text, needed whole, judged_on whole", index="update_id"),
     "reason": _table("assessment_id -> assessment!, rank whole!, column_name text, metric text!, observed real, expected_low real, expected_high real, z real, share real, text text", unique="assessment_id rank"),
+    "model": _table("dataset_id -> dataset!, made_at time!, kind text!, stamp text!, learned whole!, sha256 text!, size whole!", index="dataset_id sha256"),
     "finding": _table("update_id -> update!, found_at time!, check_name text!, column_name text, row_count whole, share real, severity text!, note text", index="update_id")}
 
 # %% ../nbs/02d_tables.ipynb #30326411
 TABLES |= {
     "incident": _table("dataset_id -> dataset!, update_id -> update!, assessment_id -> assessment, opened_at time!, key text!, title text, severity text", unique="dataset_id key"),
-    "incident_event": _table("incident_id -> incident!, happened_at time!, who text!, from_state text, to_state text!, note text, update_id -> update, assessment_id -> assessment", index="incident_id"),
+    "incident_event": _table("incident_id -> incident!, happened_at time!, who text!, from_state text, to_state text!, note text, update_id -> update, assessment_id -> assessment, until_at time", index="incident_id"),
     "label": _table("dataset_id -> dataset!, update_id -> update!, incident_id -> incident, labelled_at time!, who text!, label text!, column_name text, note text", index="update_id"),
     "message": _table("incident_id -> incident!, key text!, channel text!, subject text, body text!, created_at time!, send_at time", unique="key"),
     "message_attempt": _table("message_id -> message!, attempted_at time!, state text!, tries whole!, error text, next_try_at time, sent_at time", index="message_id")}

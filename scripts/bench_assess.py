@@ -2,6 +2,8 @@
 
     python scripts/bench_assess.py                         # 1,000, 2,000 and 4,000 updates of 20 columns
     python scripts/bench_assess.py --large                 # 10,000 updates of 50 columns (makes the past first: a quarter of an hour)
+    python scripts/bench_assess.py --archive               # a captured dataset: judged from the archive, the verdict written down; also with --large
+    python scripts/bench_assess.py --capture               # `dsmon capture` of one more update of 100,000, 200,000 and 400,000 rows
     python scripts/bench_assess.py --out docs/benchmarks/assess.json
 
 The history is generated: sixty days of real tables, profiled, then repeated with ever new keys, numbers and times. What is measured is the day after: the past of the day before yesterday is on disk, yesterday's
@@ -72,6 +74,74 @@ def project(root, T, C, rows):
     return root
 
 
+def archive_project(root, T, C, rows):
+    "A project whose archive holds T updates of one dataset, as `capture` would have left it; what was learned of the first T-2 is kept and vouched for."
+    from dsmon_research import cli, monitor
+    from dsmon_research.archive import Archive, append_update, named, now
+    from dsmon_research.profile import profile_table
+    from dsmon_research.project import atomic_write
+    r = np.random.default_rng(1)
+    (root/"in").mkdir(parents=True)
+    atomic_write(root/"params.yaml", cli.with_block(cli._defaults(), "bench", dict(source="files:in/*.parquet", season=7), fresh=True))
+    days = [table(r, t, C, rows) for t in range(K)]
+    profiles = [profile_table(d, previous=days[t-1] if t else None) for t, d in enumerate(days)]
+    with Archive(root=root) as a:
+        for first in range(0, T, 100):
+            with a.write() as w:
+                d, before = named(w, "bench", "files:in/*.parquet"), w.select('SELECT id, row_count FROM "update" ORDER BY id DESC LIMIT 1')
+                before = before[0] if before else None
+                for t in range(first, min(first+100, T)):
+                    when, p = FIRST+timedelta(days=t), grown(profiles[t%K], t, C, rows, r)
+                    u = append_update(w, d, p, before, source_version=when.date().isoformat(), content_hash=str(t), published_at=when, observed_at=now(), bytes=0)
+                    w.add("sighting", dataset_id=d, source_version=when.date().isoformat(), update_id=u, stamp="", observed_at=now())
+                    before = dict(id=u, row_count=rows)
+    start = time.process_time()
+    with Archive(root=root) as a:
+        judged = monitor.Judge(a, "bench", root)
+        judged.ups = judged.ups[:-1]; judged(T-2)        # the past of yesterday's verdict: of T-2 updates
+    return root, time.process_time()-start
+
+
+def measure_archive(T, C, rows, rounds):
+    "`next`: yesterday's past is there, one update is learned, one judged, all of it written down; `again`: the verdict is there already."
+    import sqlite3
+    with tempfile.TemporaryDirectory(prefix="dsmon-bench-") as d:
+        root, made = archive_project(Path(d)/"p", T, C, rows)
+        past, db = root/"data/bench/.past-archived", root/"data/archive.db"
+        kept = past.read_bytes()
+        con = sqlite3.connect(db, timeout=60); entries, = con.execute("SELECT max(id) FROM ledger").fetchone(); con.close()
+        def yesterday_again():
+            past.write_bytes(kept)
+            con = sqlite3.connect(db, timeout=60)
+            with con:
+                for t in ("incident_event", "incident", "reason", "assessment", "model", "ledger"): con.execute(f"DELETE FROM {t} WHERE {'id' if t == 'ledger' else 'entry'} > ?", (entries,))
+            con.close()
+        about = dict(updates=T, columns=C, rows=rows, db_mib=db.stat().st_size/2**20)
+        got, said = pairs(root, rounds, yesterday_again)
+        assert said["recorded"]["new"] and past.read_bytes() != kept
+        yield about | dict(what="archive next") | got | dict(past_mib=len(kept)/2**20, verdict=said["verdict"], made_cpu_s=made)
+        got, same = pairs(root, rounds)
+        assert not same["recorded"]["new"] and same["p_value"] == said["p_value"]
+        yield about | dict(what="archive again") | got | dict(past_mib=past.stat().st_size/2**20, verdict=same["verdict"])
+
+
+def measure_capture(rows, C, rounds):
+    "One more update at the source of a dataset with three captured ones: read, hashed, profiled, compared with the one before, stored."
+    from dsmon_research import cli
+    from dsmon_research.project import atomic_write, write_parquet
+    with tempfile.TemporaryDirectory(prefix="dsmon-bench-") as d:
+        root, r = Path(d)/"p", np.random.default_rng(1); (root/"in").mkdir(parents=True)
+        atomic_write(root/"params.yaml", cli.with_block(cli._defaults(), "bench", dict(source="files:in/*.parquet", season=7), fresh=True))
+        for t in range(3): write_parquet(root/f"in/{(FIRST+timedelta(days=t)).date()}.parquet", table(r, t, C, rows))
+        assert run(root, "-c", CLI, "capture", "bench", "--json")["code"] == 0
+        db, new = root/"data/archive.db", root/f"in/{(FIRST+timedelta(days=3)).date()}.parquet"
+        stored = db.read_bytes(); write_parquet(new, table(r, 3, C, rows)); raw = new.read_bytes()
+        def yesterday_again(): db.write_bytes(stored); new.write_bytes(raw); time.sleep(.1)
+        got, said = pairs(root, rounds, yesterday_again, "capture")
+        assert len(said["new"]) == 1, said
+        yield dict(updates=3, columns=C, rows=rows, what="capture") | got | dict(verdict=f"{said['archived']} updates")
+
+
 def yesterday(root, n):
     "The past as the assessment of yesterday left it: of n-2 updates."
     from dsmon_research import assess, history, online
@@ -96,12 +166,12 @@ def run(root, *args):
     return dict(cpu=used.ru_utime+used.ru_stime, wall=wall, mib=peak, code=p.returncode, said=said)
 
 
-def pairs(root, rounds, before=lambda: None):
+def pairs(root, rounds, before=lambda: None, verb="assess"):
     "Medians of paired ratios: the assessment against `import pandas`."
     assess, pandas = [], []
     for i in range(rounds+1):
         before()
-        a, b = run(root, "-c", CLI, "assess", "bench", "--json"), run(root, "-c", "import pandas")
+        a, b = run(root, "-c", CLI, verb, "bench", "--json"), run(root, "-c", "import pandas")
         assert a["code"] in (0, 3), a
         if i: assess.append(a); pandas.append(b)        # the first round warms the caches
     mid = lambda k, rows: statistics.median(r[k] for r in rows)
@@ -146,18 +216,22 @@ def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a.add_argument("--updates", type=int, nargs="+", default=[1000, 2000, 4000]); a.add_argument("--columns", type=int, default=20); a.add_argument("--rows", type=int, default=300)
     a.add_argument("--large", action="store_true", help="10,000 updates of 50 columns instead"); a.add_argument("--rounds", type=int, default=7)
+    a.add_argument("--archive", action="store_true", help="from the archive"); a.add_argument("--capture", action="store_true", help="capture, by rows of the update")
     a.add_argument("--old", action="store_true", help="code without a past"); a.add_argument("--out", type=Path)
     a = a.parse_args()
     sizes = [(10_000, 50, 100)] if a.large else [(T, a.columns, a.rows) for T in a.updates]
     got = []
+    if a.capture: sizes = [(3, a.columns, n) for n in (100_000, 200_000, 400_000)]
     for i, (T, C, rows) in enumerate(sizes):
-        got += measure(T, C, rows, a.rounds, a.old, refit=i == 0 and not a.large)
-        for g in got[-3 if i == 0 and not a.old else -2:]: print(f"{g['updates']:6} x {g['columns']:3} {g['what']:8} CPU {g['cpu_s']:.2f} s = {g['cpu_ratio']:.2f} x pandas, wall {g['wall_s']:.2f} s = {g['wall_ratio']:.2f} x, {g['mib']:.0f} MiB, past {g.get('past_mib', 0):.1f} MiB, {g['verdict']}", flush=True)
+        work = measure_capture(rows, C, a.rounds) if a.capture else measure_archive(T, C, rows, a.rounds) if a.archive else measure(T, C, rows, a.rounds, a.old, refit=i == 0 and not a.large)
+        for g in work:
+            got.append(g)
+            print(f"{g['updates']:6} x {g['columns']:3} x {g['rows']:6} {g['what']:13} CPU {g['cpu_s']:.2f} s = {g['cpu_ratio']:.2f} x pandas, wall {g['wall_s']:.2f} s = {g['wall_ratio']:.2f} x, {g['mib']:.0f} MiB, past {g.get('past_mib', 0):.1f} MiB, {g['verdict']}", flush=True)
     if a.out:
         old = json.loads(a.out.read_text()) if a.out.is_file() else []
-        keep = [r for r in old if (r["updates"], r["columns"], r["what"]) not in {(g["updates"], g["columns"], g["what"]) for g in got}]
+        keep = [r for r in old if (r["updates"], r["columns"], r["rows"], r["what"]) not in {(g["updates"], g["columns"], g["rows"], g["what"]) for g in got}]
         a.out.parent.mkdir(parents=True, exist_ok=True)
-        a.out.write_text(json.dumps(sorted(keep+got, key=lambda g: (g["columns"], g["updates"], g["what"])), indent=1, default=float)+"\n")
+        a.out.write_text(json.dumps(sorted(keep+got, key=lambda g: (g["columns"], g["updates"], g["rows"], g["what"])), indent=1, default=float)+"\n")
 
 
 if __name__ == "__main__": main()

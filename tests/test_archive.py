@@ -96,6 +96,38 @@ def test_each_migration_says_what_it_breaks():
     files = sorted((Path(archive_module.__file__).parent/"migrations/versions").glob("[0-9]*.py"))
     assert files and all(re.search(r"(?m)^Breaks: \S", f.read_text()) for f in files)
 
+def _of_0001(url, tmp_path):
+    "The archive that revision 0001 wrote: three updates, a verdict, a muted incident, a message, a label."
+    con = sqlite3.connect(tmp_path/"archive.db" if url.startswith("sqlite") else tmp_path/"old.db")
+    con.executescript((Path(__file__).parent/"data/archive_0001.sql").read_text())
+    if url.startswith("sqlite"): return con.close()
+    import psycopg
+    from alembic import command
+    from dsmon_research.tables import _alembic
+    made = engine(url)
+    with made.begin() as to: command.upgrade(_alembic(to), "0001")
+    made.dispose()
+    with psycopg.connect(url) as to:
+        to.execute("SET TIME ZONE 'UTC'")
+        for t in KINDS:
+            if not (names := [c[1] for c in con.execute(f'PRAGMA table_info("{t}")')]): continue
+            for row in con.execute(f'SELECT * FROM "{t}" ORDER BY id').fetchall(): to.execute(f'INSERT INTO "{t}" ({", ".join(names)}) VALUES ({", ".join(["%s"]*len(names))})', row)
+    con.close()
+
+def test_an_archive_of_0001_is_brought_up_to_date(url, tmp_path):
+    "With its data: refused until somebody says so, then every record is as it was stored, and the old mute still counts."
+    from dsmon_research.incidents import feedback, incidents, wake
+    _of_0001(url, tmp_path)
+    with pytest.raises(UsageError, match="dsmon archive migrate"), Archive(url) as a: a.history("shop")
+    assert [s[:6] for s in migrate(url)] == ["0002: "] and migrate(url) == []
+    with Archive(url) as a:
+        assert verify(a, head="a210e335a5c416b3e858751ae281e7bbfe3ad26a43fcf3361d76133045e1b2e7") and len(a.history("shop")) == 3
+        i, = incidents(a)
+        assert (i.state, i.updates, i.muted_until) == ("acknowledged", ["v2"], datetime(2024, 5, 7, 1, tzinfo=UTC)) and i.events[-1]["until_at"] is None
+        assert feedback(a, "shop").expected.tolist() == [False, True, False]
+        assert not wake(a, datetime(2024, 5, 7, tzinfo=UTC)) and wake(a, datetime(2024, 5, 7, 2, tzinfo=UTC))[0].state == "open"
+        put(a, 9); assert verify(a)
+
 def test_other_tables_are_refused(lite, tmp_path):
     with Archive(lite) as a: put(a, 0)
     for revision, words in (("0000", "dsmon archive migrate"), ("9999", "install the newer package")):

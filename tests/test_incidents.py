@@ -248,11 +248,13 @@ def test_the_same_on_postgresql():
 
 
 def test_operations_page_has_the_query_that_runs(a):
-    "The SELECTs of docs/operations.md, as they stand there."
+    "The SELECTs of docs/operations.md and of the front page, as they stand there."
     import re
     from conftest import ROOT
     from dsmon_research.messages import outbox
     today, late = re.findall(r"```sql\n(.+?)```", (ROOT/"docs/operations.md").read_text(), re.S)
+    front, = re.findall(r"```sql\n(.+?)```", (ROOT/"README.md").read_text(), re.S)
+    assert front.split() == today.split(), "the front page has the same"
     play(a, "..aa")
     enqueue(a, "shop", [Address("TEST#1 json", "json://nowhere")])
     assert today.split() == UNHEALTHY_TODAY.split() and [r["dataset"] for r in a.select(today)] == ["shop"]

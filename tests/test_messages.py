@@ -10,7 +10,7 @@ from aiosmtpd.controller import Controller
 from conftest import ROOT
 from dsmon_research.archive import Archive, now, verify
 from dsmon_research.incidents import acknowledge, close, duration, incidents, record_assessment, wake
-from dsmon_research.messages import LEASE, TRIES, Address, addresses, deliver, enqueue, outbox, post
+from dsmon_research.messages import LEASE, TRIES, Address, addresses, deliver, enqueue, outbox, post, retry
 from dsmon_research.project import SourceError, UsageError
 from incidents_fixture import arrive, fresh, play, verdict, version
 
@@ -144,6 +144,31 @@ def test_never_silently_dropped(a, hook):
         waits.append((nxt-at).total_seconds()/60); at = nxt
     assert len(hook.paths) == TRIES and waits[:4] == [5, 10, 20, 40] and max(waits) == 360 and m[0]["state"] == "failed"
     assert [(x["state"], x["tries"]) for x in outbox(a)] == [("failed", TRIES)] and not told(a, one(hook.url()), at+timedelta(days=99))
+
+
+def test_what_failed_is_sent_once_more_when_somebody_asks(a, hook):
+    "Failed or waiting: due at once, with all tries anew and the same key; sent and in work: left alone."
+    play(a, "..x"); hook.answers = [503]*(TRIES+1)
+    at, to = now(), one(hook.url())
+    enqueue(a, "shop", to, at)
+    for n in range(TRIES): deliver(a, "shop", to, at+timedelta(days=n))
+    assert outbox(a)[0]["state"] == "failed"
+    later = at+timedelta(days=30)
+    assert len(retry(a, "shop", "ann", later)) == 1 and (outbox(a)[0]["state"], outbox(a)[0]["tries"]) == ("pending", 0) and "for ann" in outbox(a)[0]["error"]
+    assert [(m["state"], m["tries"]) for m in deliver(a, "shop", to, later)] == [("pending", 1)]          # still down: it waits as usual
+    assert deliver(a, "shop", to, later) == [] and retry(a, "shop", "ann", later)
+    assert [m["state"] for m in deliver(a, "shop", to, later)] == ["sent"] and len(hook.got) == 1 and hook.got[0][0] == outbox(a)[0]["key"]
+    assert retry(a, "shop", "ann", later) == [] and len(hook.got) == 1
+
+def test_a_retry_leaves_what_another_sends(a, hook):
+    play(a, "..x"); at, seen = now(), []
+    enqueue(a, "shop", one(hook.url()), at)
+    def slow(*_): seen.append(retry(a, "shop", "ann", at)); return ""
+    assert [m["state"] for m in deliver(a, "shop", one(hook.url()), at, slow)] == ["sent"] and seen == [[]]
+    def dies(*_): raise KeyboardInterrupt
+    play(a, "   ...x"); enqueue(a, "shop", one(hook.url()), at)
+    with pytest.raises(KeyboardInterrupt): deliver(a, "shop", one(hook.url()), at, dies)
+    assert retry(a, "shop", "ann", at+LEASE/2) == [] and retry(a, "shop", "ann", at+2*LEASE)
 
 
 def test_address_that_is_gone_is_said(a, hook):
