@@ -7,7 +7,7 @@ __all__ = ['SOURCES', 'Update', 'name_time', 'example_file', 'updates', 'source_
            'load_updates']
 
 # %% ../nbs/03_collect.ipynb #ef1650bd
-import functools, glob, hashlib, importlib.util, os, re, shutil, tempfile, zipfile
+import functools, glob, hashlib, importlib, importlib.util, os, re, shutil, tempfile, zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
@@ -30,6 +30,9 @@ class Update:
     read:Callable[[], pa.Table] = field(repr=False) # the table as published
     origin:str                  # where it came from
     bytes:int                   # size there
+    stamp:str = ""              # names this content, where the source can say so without its being read
+    shown:datetime|None = None  # when it was published, where that is known apart from `time`: several contents of one id are its revisions
+    facts:dict = field(default_factory=dict, repr=False, hash=False) # rows_created, rows_updated, rows_deleted, as the source itself says
 
 # %% ../nbs/03_collect.ipynb #a4542b1d
 _dated = re.compile(r"(?<![0-9])((?:19|20)[0-9]{2})([-_.]?)([0-9]{2})\2([0-9]{2})"
@@ -146,10 +149,15 @@ def _example_updates(
 def _same(table): return table
 
 # %% ../nbs/03_collect.ipynb #d68c833e
-SOURCES = {"files": _file_updates, "example": _example_updates} # scheme -> (rest of the URI, dataset, root) -> updates in time order
+SOURCES = {"files": _file_updates, "example": _example_updates, "socrata": "socrata", "log": "logs", "git": "gitfile", "sql": "sqltable", "public": "public"}
+# scheme -> (rest of the URI, dataset, root) -> updates in time order; a text names a module of this package whose `source_updates` is that
+
+def _source(scheme):
+    got = SOURCES[scheme]
+    return importlib.import_module(f"dsmon_research.{got}").source_updates if isinstance(got, str) else got
 
 def updates(
-    source:str,            # `files:DIR/*.csv`, `files:DIR/*.parquet`, `example:flights`, `example:weather`
+    source:str,            # `files:DIR/*.csv`, `socrata:DOMAIN/4x4-4x4`, `sql:URL#table`, `log:PATH`, `git:REPO#path`, `example:flights`
     ds=None,               # its block in params.yaml, for `sha256`
     root:Path|None=None,   # where a relative pattern starts; default: `find_root()`
 )->Iterator[Update]:
@@ -157,8 +165,8 @@ def updates(
     scheme, colon, rest = source.partition(":")
     if not colon or scheme not in SOURCES or not rest.strip():
         what = f"scheme {scheme[:20]!r}" if colon else "source without a scheme"
-        raise UsageError(f"{what}: write files:DIR/*.csv, files:DIR/*.parquet, example:flights or example:weather")
-    return iter(SOURCES[scheme](rest, ds, root))
+        raise UsageError(f"{what}: write files:DIR/*.csv, files:DIR/*.parquet, socrata:DOMAIN/4x4-4x4, sql:URL#table, log:PATH, git:REPO#path, example:flights or example:weather")
+    return iter(_source(scheme)(rest, ds, root))
 
 # %% ../nbs/03_collect.ipynb #0c03919a
 def source_places(
@@ -237,7 +245,7 @@ def collect(
     from dsmon_research.config import dataset, load_params
     root = Path(root or find_root()).resolve()
     ds, target = dataset(load_params(root), name), paths(name, root).updates
-    todo = list(updates(ds.source, ds, root))
+    todo = list({u.id: u for u in updates(ds.source, ds, root)}.values()) # of several revisions the newest
     target.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=".updates-", dir=target.parent))
     try:
