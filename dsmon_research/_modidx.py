@@ -2279,6 +2279,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'dsmon_research.web._listed': ('web.html#_listed', 'dsmon_research/web.py'),
                                     'dsmon_research.web._port': ('web.html#_port', 'dsmon_research/web.py'),
                                     'dsmon_research.web._shown': ('web.html#_shown', 'dsmon_research/web.py'),
+                                    'dsmon_research.web._tls': ('web.html#_tls', 'dsmon_research/web.py'),
                                     'dsmon_research.web._told': ('web.html#_told', 'dsmon_research/web.py'),
                                     'dsmon_research.web._try': ('web.html#_try', 'dsmon_research/web.py'),
                                     'dsmon_research.web.addresses': ('web.html#addresses', 'dsmon_research/web.py'),

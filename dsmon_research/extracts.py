@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa, pyarrow.parquet as pq
 
 from .collect import Update, _file_name, _natural
-from .project import SourceError, find_root, settings, write_parquet
+from .project import SourceError, atomic_write, find_root, settings
 from .read import read_table
 
 # %% ../nbs/03g_extracts.ipynb #c1650006
@@ -35,7 +35,10 @@ def save_extract(
     "One state, whole or not at all; the same stamp again changes nothing."
     path = folder/_file_name(f"{id} {hashlib.sha256(stamp.encode()).hexdigest()[:12]}")
     said = dict(id=id, time=time.astimezone(timezone.utc).isoformat(), stamp=stamp, origin=origin, bytes=bytes, facts=facts or {}, shown=datetime.now(timezone.utc).isoformat(), rows=table.num_rows)
-    return path if path.is_file() else write_parquet(path, table.replace_schema_metadata({**(table.schema.metadata or {}), b"dsmon": json.dumps(said).encode()}))
+    if path.is_file(): return path
+    sink = pa.BufferOutputStream()
+    pq.write_table(table.replace_schema_metadata({**(table.schema.metadata or {}), b"dsmon": json.dumps(said).encode()}), sink, compression="snappy", use_dictionary=False) # quick: it is read once or twice
+    return atomic_write(path, sink.getvalue())
 
 def _facts(path): # what an extract says of itself
     try:

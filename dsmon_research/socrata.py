@@ -7,8 +7,9 @@ __all__ = ['Asset', 'asset', 'Portal', 'metadata_row', 'revision_facts', 'Moved'
            'source_updates']
 
 # %% ../nbs/03h_socrata.ipynb #ffba8003
-import csv, functools, hashlib, io, os, re, shutil, time
-from dataclasses import dataclass, field
+import csv, functools, hashlib, os, re, shutil, time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from urllib.parse import parse_qsl
@@ -179,36 +180,39 @@ def _fetch(p:Portal, id, n, size, to): # page n of the rows
 
 _strict = pcsv.ConvertOptions(**_text_options)
 
-def _page(path, first, rows): # a page as a table of texts; `Moved` if it is not what was promised
+def _page(path, rows): # a page as a table of texts; `Moved` if it is not what was promised
     with open(path, "rb") as f: head = f.readline(); f.seek(-1, 2) if head else None; last = f.read(1)
     if last != b"\n": raise Moved("a page is cut off")
     names = next(csv.reader([head.decode("utf-8", "replace")]), [])
-    if not names or (first and names != first): raise Moved("a page has other columns")
+    if not names: raise Moved("a page has no header")
     try: t = pcsv.read_csv(path, pcsv.ReadOptions(skip_rows=1, autogenerate_column_names=True, block_size=1 << 24, use_threads=False), pcsv.ParseOptions(newlines_in_values=True), _strict) if rows or os.path.getsize(path) > len(head) else pa.table([pa.array([], pa.string())]*len(names), names=[f"f{i}" for i in range(len(names))])
     except (pa.ArrowInvalid, OSError) as e: raise Moved(f"a page is no table ({str(e).splitlines()[0][:80]})") from None
     if t.num_rows != rows or t.num_columns != len(names): raise Moved(f"a page has {t.num_rows} rows, {rows} were promised")
     return pa.Table.from_arrays(t.columns, names=names)
 
 # %% ../nbs/03h_socrata.ipynb #ffba8021
-def _whole(p:Portal, id, state, folder): # all pages as one table, and their bytes
-    size = state.rows if p.asset.api == "export" else p.asset.page
-    pages, total = [], 0
-    for n in range(max(-(-state.rows//max(size, 1)), 1)):
-        path, wanted = folder/f"{n:06d}.csv", min(size, state.rows-n*size) if size else 0
-        if not path.is_file():
-            _fetch(p, id, n, size, folder/f".{n:06d}.{os.getpid()}")
-            os.replace(folder/f".{n:06d}.{os.getpid()}", path)
-        pages.append(_page(path, pages and pages[0].column_names, wanted)); total += path.stat().st_size
+def _whole(p:Portal, id, state, folder): # all pages as one table, and their bytes; a page is read while the next one comes
+    size, total, reading = state.rows if p.asset.api == "export" else p.asset.page, 0, []
+    with ThreadPoolExecutor(1) as pool:
+        for n in range(max(-(-state.rows//max(size, 1)), 1)):
+            path, wanted = folder/f"{n:06d}.csv", min(size, state.rows-n*size) if size else 0
+            if not path.is_file():
+                part = folder/f".{n:06d}.{os.getpid()}"
+                _fetch(p, id, n, size, part); os.replace(part, path)
+            reading.append(pool.submit(_page, path, wanted)); total += path.stat().st_size
+            for r in reading: r.done() and r.result() # stop at the first that is bad
+        pages = [r.result() for r in reading]
+    if any(t.column_names != pages[0].column_names for t in pages): raise Moved("a page has other columns")
     table = pa.concat_tables(pages)
     if table.column_names[0] == ":id":
-        if len(table[0].unique()) != table.num_rows: raise Moved("rows came twice: the pages moved")
+        if len(pages) > 1 and len(table[0].unique()) != table.num_rows: raise Moved("rows came twice: the pages moved")
         table = table.remove_column(0)
     return table, total
 
 def _attempt(p, id, folder, kept): # the new extract, None if it is kept already; `Moved`
-    before = state_of(p, p.view(id), -1)
-    if before.stamp in kept: return None
-    before = state_of(p, p.view(id), count_rows(p, id))
+    view = p.view(id)
+    if state_of(p, view, -1).stamp in kept: return None
+    before = state_of(p, view, count_rows(p, id))
     work = folder/f".pull-{hashlib.sha256(f'{before.stamp} {before.rows} {p.asset.api} {p.asset.page}'.encode()).hexdigest()[:16]}"
     work.mkdir(parents=True, exist_ok=True)
     try:

@@ -155,7 +155,7 @@ def _page(p, h, offset, limit): # made once: the client is what is measured
 
 # %% ../nbs/03f_standin.ipynb #27888015
 class _Handler(BaseHTTPRequestHandler):
-    protocol_version, of = "HTTP/1.1", None
+    protocol_version, of, disable_nagle_algorithm = "HTTP/1.1", None, True
     def log_message(self, *_): return None
     def do_POST(self): self.do_GET(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
 

@@ -90,11 +90,16 @@ def _guard():
         def connect_unix_socket(self, *_, **__): raise SourceError("a socket of this machine is no source")
     return Guard()
 
+@functools.cache
+def _tls(): # the certificates, read once per process
+    import httpx
+    return httpx.create_ssl_context(trust_env=False)
+
 def _client(quiet:float, **how): # httpx.Client
     try: import httpcore, httpx
     except ImportError as e: raise UsageError("sources on the web need httpx: install dsmon_research[web]") from e
-    transport = httpx.HTTPTransport(trust_env=False)
-    transport._pool = httpcore.ConnectionPool(ssl_context=httpx.create_ssl_context(trust_env=False), max_connections=8, network_backend=_guard())
+    transport = httpx.HTTPTransport(verify=_tls(), trust_env=False)
+    transport._pool = httpcore.ConnectionPool(ssl_context=_tls(), max_connections=8, network_backend=_guard())
     return httpx.Client(transport=transport, trust_env=False, follow_redirects=False, timeout=httpx.Timeout(quiet, connect=min(quiet, 15)), **how)
 
 # %% ../nbs/03e_web.ipynb #70bbd016
