@@ -2047,6 +2047,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                          'dsmon_research.sqltable._parts': ('sqltable.html#_parts', 'dsmon_research/sqltable.py'),
                                          'dsmon_research.sqltable._plain': ('sqltable.html#_plain', 'dsmon_research/sqltable.py'),
                                          'dsmon_research.sqltable._query': ('sqltable.html#_query', 'dsmon_research/sqltable.py'),
+                                         'dsmon_research.sqltable._rows': ('sqltable.html#_rows', 'dsmon_research/sqltable.py'),
                                          'dsmon_research.sqltable._settled': ('sqltable.html#_settled', 'dsmon_research/sqltable.py'),
                                          'dsmon_research.sqltable._steps': ('sqltable.html#_steps', 'dsmon_research/sqltable.py'),
                                          'dsmon_research.sqltable.database_url': ( 'sqltable.html#database_url',

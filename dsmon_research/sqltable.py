@@ -99,10 +99,8 @@ def _column(values): # Arrow array of anything
 def _query(self, sql, *values):
     with self.errors():
         if self.kind == "duckdb":
-            got = self.con.execute(sql, list(values))
-            return getattr(got, "to_arrow_table", got.fetch_arrow_table)()
-        import sqlalchemy as sa
-        got = self.con.execution_options(stream_results=True).execute(sa.text(sql), {f"v{i}": v for i, v in enumerate(values)})
+            return self.con.execute(sql, list(values)).to_arrow_table()
+        got = self._rows(sql, values)
         names, parts = list(got.keys()), []
         while rows := got.fetchmany(50_000): parts.append(rows)
     from dsmon_research.read import column_names
@@ -110,6 +108,15 @@ def _query(self, sql, *values):
     return pa.Table.from_arrays([_column(c) for c in columns], names=column_names(names)) if names else pa.table({})
 
 _Database.table = _query
+
+def _rows(self, sql, values): # the one `?` that may stand at the end is the value's place
+    import sqlalchemy as sa
+    con = self.con.execution_options(stream_results=True, no_parameters=not values)
+    if not values: return con.exec_driver_sql(sql)
+    head, _, tail = sql.replace(":", r"\:").rpartition("?")
+    return con.execute(sa.text(f"{head}:v0{tail}"), dict(v0=values[0]))
+
+_Database._rows = _rows
 
 def quoted(name:str)->str: # table, schema.table
     "A name as SQL text that can only be a name."
@@ -142,7 +149,7 @@ def _steps(db, table, mark, folder, origin): # one extract a value of the waterm
     for n, r in enumerate(found):
         id, stamp = str(r["step"]), f"{r['n']} rows"
         if (id, stamp) in kept or (n == len(found)-1 and not _settled(folder, id, r["n"])): continue
-        got = db.table(f"SELECT * FROM {_from(table)} WHERE {m} = {'?' if db.kind == 'duckdb' else ':v0'}", r["step"])
+        got = db.table(f"SELECT * FROM {_from(table)} WHERE {m} = ?", r["step"])
         if got.num_rows != r["n"]: raise SourceError(f"{origin}: step {id[:40]!r} has {got.num_rows} rows, {r['n']} were counted: it changed while it was read; try again")
         save_extract(folder, got, id, times[n], stamp, origin, got.nbytes)
 
