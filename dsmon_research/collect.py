@@ -51,6 +51,12 @@ def _natural(name): return [(0, int(p), "") if p.isdecimal() else (1, 0, p) for 
 
 # %% ../nbs/03_collect.ipynb #e5c54b04
 _suffixes = (".csv", ".tsv", ".tab", ".parquet", ".pq")
+_others = (".jsonl", ".ndjson", ".json", ".xlsx", ".xlsm", ".gz", ".bz2", ".xz", ".zst", ".zip") # see `formats`
+
+def _reader(path): # how one file is read
+    if path.suffix.lower() not in _others: return functools.partial(read_table, path)
+    from dsmon_research.formats import read_file
+    return functools.partial(read_file, path)
 
 def _matches(
     pattern:str,     # folder, file or shell pattern
@@ -58,7 +64,7 @@ def _matches(
 )->list[Path]:
     "The files meant; `SourceError` if there are none."
     path = Path(pattern) if os.path.isabs(pattern) else Path(root or find_root())/pattern
-    if path.is_dir(): hits = [p for p in path.iterdir() if p.suffix.lower() in _suffixes and p.name[0] not in "._"]
+    if path.is_dir(): hits = [p for p in path.iterdir() if p.suffix.lower() in _suffixes+_others and p.name[0] not in "._"]
     elif path.is_file(): hits = [path]
     else:
         parent = glob.escape(str(path.parent)) if path.parent.is_dir() else str(path.parent)
@@ -70,6 +76,33 @@ def _matches(
 
 def _shown(text): return os.fsencode(text).decode("utf-8", "backslashreplace")
 
+# %% ../nbs/03_collect.ipynb #c0da7e01
+_how = re.compile(r"#date=(name|mtime|column:.+)$", re.S)
+
+def _dated_by(pattern): # the pattern, and where an update's time comes from
+    m = _how.search(pattern)
+    return (pattern[:m.start()], m[1]) if m else (pattern, "name")
+
+def _newest(table, column): # the newest date in a column; None if there is none
+    if column not in table.column_names: raise UsageError(f"#date=column:{column[:40]}: no such column: the update has {', '.join(table.column_names[:12])}")
+    values = [v if isinstance(v, datetime) else name_time(str(v)) for v in table[column].unique().to_pylist() if v is not None]
+    return max((v if v.tzinfo else v.replace(tzinfo=timezone.utc) for v in values if v), default=None)
+
+def _times(how, ids, modified, reads): # one a file; without a date in every one of them, the order is all that is known
+    times = [name_time(i) for i in ids] if how == "name" else modified if how == "mtime" else [_newest(r(), how[7:]) for r in reads]
+    return [datetime(1970, 1, 1, tzinfo=timezone.utc)+timedelta(days=i) for i in range(len(ids))] if None in times else times
+
+def _remote_updates(pattern, ds):
+    from pathlib import PurePosixPath
+    from dsmon_research.formats import remote_files
+    if ds is not None and ds.sha256: raise UsageError("sha256 is of a file on this disk: leave it out")
+    pattern, how = _dated_by(pattern)
+    found = sorted(remote_files(pattern), key=lambda f: _natural(PurePosixPath(f[0]).stem))
+    ids = [PurePosixPath(f[0]).stem for f in found]
+    if len(set(ids)) < len(ids): raise UsageError("two remote files have one name: each needs its own, narrow the pattern")
+    times = _times(how, ids, [f[2] for f in found], [f[4] for f in found])
+    return sorted([Update(i, t, f[4], f[0], f[1], f"{f[1]}:{f[3]}") for i, t, f in zip(ids, times, found)], key=lambda u: u.time)
+
 # %% ../nbs/03_collect.ipynb #4836ff6b
 def _file_updates(
     pattern:str,
@@ -77,6 +110,8 @@ def _file_updates(
     root:Path|None,
 )->list[Update]:
     "One update per matching file."
+    if "://" in pattern: return _remote_updates(pattern, ds)
+    pattern, how = _dated_by(pattern)
     hits = sorted(_matches(pattern, root), key=lambda p: (_natural(p.stem), str(p)))
     _check_sha256(hits, ds)
     ids, base = [_shown(p.stem) for p in hits], Path(root or "/nowhere")
@@ -84,10 +119,10 @@ def _file_updates(
     for name, p in zip(ids, hits):
         if (first := owner.setdefault(name, p)) is not p:
             raise UsageError(f"{str(first)!r} and {str(p)!r} have one name: each file needs its own, narrow the pattern or rename one")
-    times = [name_time(i) for i in ids]
-    if None in times: times = [datetime(1970, 1, 1, tzinfo=timezone.utc)+timedelta(days=i) for i in range(len(ids))]
-    out = [Update(i, t, functools.partial(read_table, p), _shown(p.relative_to(base) if p.is_relative_to(base) else p), p.stat().st_size)
-           for i, t, p in zip(ids, times, hits)]
+    reads = [_reader(p) for p in hits]
+    times = _times(how, ids, [datetime.fromtimestamp(p.stat().st_mtime, timezone.utc) for p in hits], reads)
+    out = [Update(i, t, read, _shown(p.relative_to(base) if p.is_relative_to(base) else p), p.stat().st_size)
+           for i, t, p, read in zip(ids, times, hits, reads)]
     return sorted(out, key=lambda u: u.time)
 
 def _check_sha256(

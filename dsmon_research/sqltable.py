@@ -31,7 +31,7 @@ def database_url(
     if not re.match(r"[a-z][a-z0-9+]*://", url): raise UsageError("sql: write sql:postgresql://user:env:NAME@host/db#table, sql:sqlite:///file.db#table, sql:duckdb:///file.duckdb#table or sql:env:NAME#table")
     head, at, tail = url.partition("://")[2].rpartition("@")
     shown = re.sub(r"//[^/@]*@", lambda m: "//"+m[0][2:-1].partition(":")[0]+"@", url)
-    if at and ":" in head:
+    if at and head.partition(":")[2]:
         if not _password.search(url): raise UsageError(f"sql: {shown[:80]}: a password stands in the URL (it is not shown): write env:NAME or keyring:SERVICE/USER in its place")
         url = _password.sub(lambda m: quote(secret(m[0], "the database's password"), safe=""), url, count=1)
     elif re.search(r"(?i)(password|passwd|pwd|secret|token)=", tail or url): raise UsageError("sql: a password stands in the URL's options (it is not shown): give it by reference")
