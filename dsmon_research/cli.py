@@ -126,6 +126,14 @@ def _checked(text, name): # the project's parameters as this text would make the
         return load_params(d).datasets[name]
 
 # %% ../nbs/14_cli.ipynb #2afcc69f
+def _contract(a, tables): # what a document says, as far as the first updates have it
+    from dsmon_research.contract import Described, read_contract
+    if not a.contract: return Described()
+    got = read_contract(a.contract)
+    absent = [c for c in (*got.key, *filter(None, [got.time])) if c not in tables[0].column_names]
+    if absent: raise UsageError(f"--contract: it names {absent[0]!r}, the first updates have no such column: they have {', '.join(tables[0].column_names[:12])}")
+    return got
+
 def do_init(a)->Done:
     "`dsmon init NAME --source URI`: look at the first updates, add a block to params.yaml."
     from dsmon_research.config import load_params
@@ -137,8 +145,9 @@ def do_init(a)->Done:
     tables = [u.read() for u in found[:3]]
     absent = [k for k in a.key for t in tables if k not in t.column_names]
     if absent: raise UsageError(f"--key {absent[0]!r}: no such column in the first updates: they have {', '.join(tables[0].column_names[:12])}")
+    known = _contract(a, tables)
     season = propose_season([u.time for u in found])
-    block = dict(source=a.source, key=a.key or propose_key(tables), time=propose_time(tables[0]), season=season)
+    block = dict(source=a.source, key=a.key or list(known.key) or propose_key(tables), time=known.time or propose_time(tables[0]), season=season)
     block = {k: v for k, v in block.items() if v}
     text = with_block(text, name, block, fresh=new)
     _checked(text, name)
@@ -470,6 +479,7 @@ def parser()->argparse.ArgumentParser:
     v.add_argument("name", metavar="NAME", help="what to call the dataset: a-z, 0-9, - and _")
     v.add_argument("--source", required=True, metavar="URI", help="files:DIR/*.csv, socrata:DOMAIN/4x4-4x4, sql:URL#table, log:PATH, git:REPO#path, example:flights, …: see docs/sources.md")
     v.add_argument("--key", type=columns, default=[], metavar="COLS", help="columns that identify a row; default: found")
+    v.add_argument("--contract", type=Path, metavar="FILE", help="ODCS contract (*.yaml) or data dictionary (*.csv) that names key and time")
     v.add_argument("--force", action="store_true", help="replace an existing block")
     _dataset_verbs(verb)
     _bench_verb(verb)

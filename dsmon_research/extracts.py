@@ -6,7 +6,7 @@
 __all__ = ['extract_folder', 'save_extract', 'extracts']
 
 # %% ../nbs/03g_extracts.ipynb #c1650003
-import functools, hashlib, json, os, re
+import functools, hashlib, json, re
 from datetime import datetime, timezone
 from pathlib import Path
 

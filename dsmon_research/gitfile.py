@@ -6,7 +6,7 @@
 __all__ = ['MOST', 'git', 'source_updates']
 
 # %% ../nbs/03k_gitfile.ipynb #363d3003
-import fnmatch, functools, os, re, subprocess
+import functools, os, re, subprocess
 from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
 
@@ -77,7 +77,7 @@ def source_updates(
     found = _versions(repo, path)
     if not found: raise SourceError(f"git: no commit of {str(repo)!r} holds {path[:80]!r}: check the path")
     sizes, many, out = _sizes(repo, sorted({b for *_, b in found})), any(c in path for c in "*?["), []
-    for n, (commit, when, name, blob) in enumerate(found):
+    for commit, when, name, blob in found:
         id = str(PurePosixPath(name).with_suffix("")) if many else f"{when:%Y-%m-%dT%H:%M:%SZ} {commit[:10]}"
         time = (name_time(PurePosixPath(name).stem) or when) if many else when
         out.append(Update(id, time, functools.partial(_read, repo, blob, name), f"{commit[:10]}:{name}", sizes.get(blob, 0), f"{commit} {blob}", when, {}))

@@ -6,7 +6,7 @@
 __all__ = ['database_url', 'quoted', 'source_updates', 'profile_in_place']
 
 # %% ../nbs/03l_sqltable.ipynb #43e0b003
-import functools, hashlib, re
+import re
 from contextlib import contextmanager
 from datetime import date, datetime, timezone
 from pathlib import Path

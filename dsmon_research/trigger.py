@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from .project import DsmonError, SourceError, UsageError, atomic_write, check_name, find_root, settings
+from .project import SourceError, UsageError, atomic_write, check_name, find_root, settings
 
 # %% ../nbs/12c_trigger.ipynb #8513a006
 def _name(text): return '"'+text.replace('"', '""')+'"'

@@ -7,8 +7,7 @@ __all__ = ['secret', 'is_public', 'check_place', 'addresses', 'Limits', 'retry_a
 
 # %% ../nbs/03e_web.ipynb #70bbd003
 import email.utils, functools, hashlib, ipaddress, os, re, socket, time
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit

@@ -28,10 +28,10 @@ def main(pairs=9):
         os.environ["DSMON_PRIVATE_HOSTS"] = place
         urls = [f"http://{place}/resource/0000-data.csv?$select=:id,*&$order=:id&$limit=50000&$offset={o}" for o in (0, 50_000)]
 
-        def plain():
+        def plain(urls=urls):
             with httpx.Client(trust_env=False) as c: return sum(len(c.get(u).content) for u in urls)
 
-        def ours():
+        def ours(place=place):
             with tempfile.TemporaryDirectory() as d, Portal(asset(f"{place}/0000-data?rate=1000")) as p: pull(p, "0000-data", Path(d))
         for f in (plain, ours, plain, ours): f()
         both = [(measured(plain), measured(ours)) for _ in range(pairs)]

@@ -1,13 +1,12 @@
 "Sources on a bad day: scripted servers, places that must not be asked, secrets that must not be seen, every permutation of arrival."
 import gzip, json, os, random, re, sqlite3, subprocess, sys, traceback
 from datetime import datetime, timezone
-from pathlib import Path
 
 import pyarrow as pa, pyarrow.parquet as pq
 import pytest
 
 from conftest import ROOT
-from dsmon_research import collect, extracts as ex, formats, socrata as so, standin, web as w
+from dsmon_research import collect, extracts as ex, socrata as so, standin, web as w
 from dsmon_research.archive import Archive, verify
 from dsmon_research.capture import capture
 from dsmon_research.config import SourceError, UsageError
