@@ -356,6 +356,7 @@ def append_update(
     w:Writer, dataset_id:int,
     profile,                 # Profile, or None if the update could not be read
     before:dict|None=None,   # the update it was compared with: its id and row_count
+    said:dict|None=None,     # rows_created, rows_updated, rows_deleted as the source says, for where they were not counted
     **facts,                 # source_version, content_hash, published_at, observed_at, origin, bytes
 )->int:                      # the update's id
     "Add one update, its column profiles and its sketches."
@@ -363,6 +364,7 @@ def append_update(
     from dsmon_research.profile import COLUMN_METRICS, TABLE_METRICS
     table = {m: profile.table.get(m) for m in TABLE_METRICS}
     more = dict(schema_hash=schema_hash(profile.columns), previous_id=before and before["id"]) | row_counts(table, before and before["row_count"])
+    more |= {k: v for k, v in (said or {}).items() if more.get(k) is None}
     u = w.add("update", dataset_id=dataset_id, **facts, **_public(table), **more)
     for i, c in enumerate(profile.columns): w.add("column_profile", update_id=u, position=i, name=c.name, type=c.type, **_public({m: c.metrics.get(m) for m in COLUMN_METRICS}))
     for position, kind, raw in sketch_blobs(profile): w.add("column_sketch", update_id=u, position=position, kind=kind, bytes=raw)

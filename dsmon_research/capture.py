@@ -55,13 +55,15 @@ def stamp(
     root:Path,
 )->str:       # "" = it cannot be told from outside
     "How an update looks without being read."
+    if u.stamp: return u.stamp
     scheme, path = ds.source.partition(":")[0], root/u.origin
     if scheme == "example": return f"{u.bytes}"
     if scheme != "files" or not path.is_file(): return ""
     s = path.stat()
     return f"{s.st_size}:{s.st_mtime_ns}"
 
-def _settled(mark): # wait until the file's last change lies in an earlier tick
+def _settled(u, mark): # wait until the file's last change lies in an earlier tick
+    if u.stamp: return
     age = time.time_ns()-int(mark.partition(":")[2] or 0)
     if 0 <= age < TICK: time.sleep((TICK-age)/1e9)
 
@@ -88,7 +90,7 @@ def look(
 )->Look:
     "Read one update."
     got = Look(u, stamp(u, ds, root))
-    _settled(got.stamp)
+    _settled(u, got.stamp)
     try: got.table = u.read(); got.content = known[1] if got.stamp and got.stamp == known[0] else content_hash(got.table)
     except _broken as e: _failed(got, e, root)
     got.moving = got.stamp != stamp(u, ds, root)
@@ -140,7 +142,7 @@ def store(
         what = "seen" if known else "unreadable" if got.profile is None else "revision" if others else "new"
         if not known:
             before = _find(w, d, previous.update.id, previous.content) if previous else None
-            number = append_update(w, d, got.profile, before, source_version=u.id, content_hash=got.content, published_at=u.time, observed_at=now(), origin=u.origin, bytes=u.bytes)
+            number = append_update(w, d, got.profile, before, source_version=u.id, content_hash=got.content, published_at=u.time, observed_at=now(), origin=u.origin, bytes=u.bytes, said=u.facts)
             if got.error: w.add("finding", update_id=number, found_at=now(), check_name="readable", severity="error", note=got.error)
         last = w.select("SELECT update_id, stamp FROM sighting WHERE dataset_id = ? AND source_version = ? ORDER BY id DESC LIMIT 1", d, u.id)
         seen = dict(update_id=known["id"] if known else number, stamp=got.stamp)
@@ -189,12 +191,17 @@ class Captured:
         from html import escape
         return f"<pre>{escape(self.text())}</pre>"
 
-def _known(a, name): # version -> its last stamp (None if it could not be read) and content; (version, content) that are stored
+def _known(a, name): # version -> its last stamp (None if it could not be read) and content; (version, content) that are stored; (version, stamp) that were read
     rows = a.select('SELECT u.source_version, u.content_hash, u.row_count, s.stamp FROM dataset d JOIN "update" u ON u.dataset_id = d.id LEFT JOIN sighting s ON s.update_id = u.id WHERE d.name = ? ORDER BY coalesce(s.id, 0)', name)
-    return {r["source_version"]: (None if r["row_count"] is None else r["stamp"], r["content_hash"]) for r in rows}, {(r["source_version"], r["content_hash"]) for r in rows}
+    return {r["source_version"]: (None if r["row_count"] is None else r["stamp"], r["content_hash"]) for r in rows}, {(r["source_version"], r["content_hash"]) for r in rows}, {(r["source_version"], r["stamp"]) for r in rows if r["row_count"] is not None}
 
-def _previous(before, last, ds, root, marks): # the look at the nearest readable update before; `last` is the look at hand
-    for u in reversed(before):
+def _todo(listing, marks, seen, ds, root): # places in the listing to look at, in the order in which they were published
+    new = [n for n, u in enumerate(listing) if ((u.id, u.stamp) not in seen if u.stamp else not (m := marks.get(u.id, ("", ""))[0]) or m != stamp(u, ds, root))]
+    return sorted(new, key=lambda n: (listing[n].shown or listing[n].time, n))
+
+def _previous(listing, n, last, ds, root, marks): # the look at the nearest readable update before, as it was when this one was published; `last` is the look at hand
+    for u in reversed(listing[:n]):
+        if u.id == listing[n].id or (u.shown and listing[n].shown and u.shown > listing[n].shown): continue
         got = last if last and last.update is u and (last.profile or last.error) else earlier(u, ds, root, marks.get(u.id, ("", "")))
         if got.profile is not None and not got.moving: return got
     return None
@@ -210,7 +217,7 @@ def _take(a, name, ds, listing, new, root, most, marks, contents, out): # look a
     for n in _shown(new, name):
         got, before, u = look(listing[n], ds, root), None, listing[n]
         if got.table is not None and (u.id, got.content) not in contents:
-            before = _previous(listing[:n], last, ds, root, marks)
+            before = _previous(listing, n, last, ds, root, marks)
             measure(got, ds, root, before, most)
         last, what = got, "waiting" if got.moving else store(a, name, ds, got, before)
         if what not in ("seen", "moved"): getattr(out, what).append(u.id)
@@ -227,8 +234,8 @@ def capture(
     listing = list(updates(ds.source, ds, root))
     out, by_id = Captured(name, listed=len(listing)), {u.id: u for u in listing}
     with archive or Archive(root=root) as a:
-        marks, contents = _known(a, name)
-        _take(a, name, ds, listing, [n for n, u in enumerate(listing) if not (m := marks.get(u.id, ("", ""))[0]) or m != stamp(u, ds, root)], root, most, marks, contents, out)
+        marks, contents, seen = _known(a, name)
+        _take(a, name, ds, listing, _todo(listing, marks, seen, ds, root), root, most, marks, contents, out)
         if marks or out.new or out.unreadable:
             out.compared = sum(_compare(a, p, by_id, ds, root, most) for p in _open_pairs(a, name))
             out.archived = len(a.current(name))

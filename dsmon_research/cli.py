@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['Done', 'do_profile', 'propose_key', 'propose_time', 'propose_season', 'with_block', 'do_init', 'do_stage',
            'do_backtest', 'do_sensitivity', 'do_report', 'leaderboard', 'do_assess', 'do_sync', 'do_bench',
-           'do_capture', 'do_archive', 'do_run', 'do_incidents', 'columns', 'parser', 'main']
+           'do_capture', 'do_archive', 'do_run', 'do_incidents', 'do_portal', 'do_watch', 'do_listen', 'columns',
+           'parser', 'main']
 
 # %% ../nbs/14_cli.ipynb #0bbd3ee8
 import argparse, contextlib, io, itertools, os, sys, tempfile, textwrap, time
@@ -125,6 +126,14 @@ def _checked(text, name): # the project's parameters as this text would make the
         return load_params(d).datasets[name]
 
 # %% ../nbs/14_cli.ipynb #2afcc69f
+def _contract(a, tables): # what a document says, as far as the first updates have it
+    from dsmon_research.contract import Described, read_contract
+    if not a.contract: return Described()
+    got = read_contract(a.contract)
+    absent = [c for c in (*got.key, *filter(None, [got.time])) if c not in tables[0].column_names]
+    if absent: raise UsageError(f"--contract: it names {absent[0]!r}, the first updates have no such column: they have {', '.join(tables[0].column_names[:12])}")
+    return got
+
 def do_init(a)->Done:
     "`dsmon init NAME --source URI`: look at the first updates, add a block to params.yaml."
     from dsmon_research.config import load_params
@@ -136,8 +145,9 @@ def do_init(a)->Done:
     tables = [u.read() for u in found[:3]]
     absent = [k for k in a.key for t in tables if k not in t.column_names]
     if absent: raise UsageError(f"--key {absent[0]!r}: no such column in the first updates: they have {', '.join(tables[0].column_names[:12])}")
+    known = _contract(a, tables)
     season = propose_season([u.time for u in found])
-    block = dict(source=a.source, key=a.key or propose_key(tables), time=propose_time(tables[0]), season=season)
+    block = dict(source=a.source, key=a.key or list(known.key) or propose_key(tables), time=known.time or propose_time(tables[0]), season=season)
     block = {k: v for k, v in block.items() if v}
     text = with_block(text, name, block, fresh=new)
     _checked(text, name)
@@ -417,6 +427,54 @@ def _incident_verbs(verb):
     v.add_argument("--note", metavar="TEXT", help="why")
     v.add_argument("--author", metavar="WHO", help="default: DSMON_AUTHOR, else the login name")
 
+# %% ../nbs/14_cli.ipynb #50c0cee2
+def do_portal(a)->Done:
+    "`dsmon portal DOMAIN`: what a whole portal says of its datasets, into the archive."
+    from dsmon_research.portal import Asset, watch_portal
+    root = None if os.environ.get("DSMON_ARCHIVE") and not os.environ.get("DSMON_ROOT") else find_root()
+    if not a.rate > 0: raise UsageError("--rate: requests a second, above 0")
+    got = watch_portal(Asset(a.domain.lower(), token=a.token or "", login=a.login or "", rate=a.rate), root, most=a.most)
+    return Done(got.to_dict(), got.text(), 5 if got.failed else 0)
+
+def do_watch(a)->Done:
+    "`dsmon watch NAME`: run whenever the source shows something else."
+    from dsmon_research.trigger import watch
+    got = watch(a.name, find_root(), a.every, a.times, _say)
+    return Done(dict(dataset=a.name, runs=got), f"{a.name}: {len(got)} runs", max(got, default=0, key=lambda c: (0, 4, 3, 2, 5, 1).index(c)))
+
+def do_listen(a)->Done:
+    "`dsmon listen NAME`: run when the database says that a load is done."
+    from dsmon_research import trigger
+    t = trigger.Trigger(a.table, a.name)
+    if a.sql: return Done(dict(sql=t.remove() if a.remove else t.install()), t.remove() if a.remove else t.install())
+    if not a.url: raise UsageError("listen: --url is needed: postgresql://user:env:NAME@host/db or env:NAME")
+    if a.install or a.remove: return Done(*(lambda s: (dict(done=s), "\n".join(s)))(trigger.change(t, a.url, a.remove, a.dry_run)))
+    got = trigger.listen(t, a.url, find_root(), a.times, a.timeout, _say)
+    return Done(dict(dataset=a.name, runs=got), f"{a.name}: {len(got)} runs", max(got, default=0, key=lambda c: (0, 4, 3, 2, 5, 1).index(c)))
+
+# %% ../nbs/14_cli.ipynb #50c0cee3
+def _source_verbs(verb):
+    v = verb("portal", do_portal, "take what a whole open-data portal says of its datasets into the archive")
+    v.add_argument("domain", metavar="DOMAIN", help="such as data.cityofchicago.org")
+    v.add_argument("--token", metavar="REF", help="application token: env:NAME or keyring:SERVICE/USER")
+    v.add_argument("--login", metavar="REF", help="user:password: env:NAME or keyring:SERVICE/USER")
+    v.add_argument("--rate", type=float, default=8., metavar="N", help="requests a second at most; default 8")
+    v.add_argument("--most", type=int, metavar="N", help="datasets to look at now; the next run goes on; default: all")
+    v = verb("watch", do_watch, "run whenever the source shows something else")
+    v.add_argument("name", metavar="NAME", help="a dataset in params.yaml")
+    v.add_argument("--every", type=float, default=60., metavar="S", help="seconds between two looks; default 60")
+    v.add_argument("--times", type=int, metavar="N", help="looks; default: for ever")
+    v = verb("listen", do_listen, "run when a PostgreSQL log table gets a row")
+    v.add_argument("name", metavar="NAME", help="a dataset in params.yaml")
+    v.add_argument("--table", required=True, metavar="TABLE", help="the log table: table or schema.table")
+    v.add_argument("--url", metavar="URL", help="postgresql://user:env:NAME@host/db, or env:NAME")
+    v.add_argument("--sql", action="store_true", help="print the SQL that installs the trigger (--remove: that takes it away), connect nowhere")
+    v.add_argument("--install", action="store_true", help="install the trigger")
+    v.add_argument("--remove", action="store_true", help="take the trigger away")
+    v.add_argument("--dry-run", action="store_true", help="with --install or --remove: do it, say what was done, take it back")
+    v.add_argument("--times", type=int, metavar="N", help="runs; default: for ever")
+    v.add_argument("--timeout", type=float, metavar="S", help="stop after so many seconds without a signal")
+
 # %% ../nbs/14_cli.ipynb #076c404b
 class _Parser(argparse.ArgumentParser):
     def error(self, message): raise UsageError(f"{message.removeprefix('argument VERB: ')}: see `{self.prog} --help`")
@@ -441,13 +499,15 @@ def parser()->argparse.ArgumentParser:
     v.add_argument("--out", type=Path, metavar="FILE", help="write the profile as JSON")
     v = verb("init", do_init, "add a dataset to params.yaml from its first updates")
     v.add_argument("name", metavar="NAME", help="what to call the dataset: a-z, 0-9, - and _")
-    v.add_argument("--source", required=True, metavar="URI", help="files:DIR/*.csv, files:DIR/*.parquet, example:flights or example:weather")
+    v.add_argument("--source", required=True, metavar="URI", help="files:DIR/*.csv, socrata:DOMAIN/4x4-4x4, sql:URL#table, log:PATH, git:REPO#path, example:flights, …: see docs/sources.md")
     v.add_argument("--key", type=columns, default=[], metavar="COLS", help="columns that identify a row; default: found")
+    v.add_argument("--contract", type=Path, metavar="FILE", help="ODCS contract (*.yaml) or data dictionary (*.csv) that names key and time")
     v.add_argument("--force", action="store_true", help="replace an existing block")
     _dataset_verbs(verb)
     _bench_verb(verb)
     _archive_verbs(verb)
     _incident_verbs(verb)
+    _source_verbs(verb)
     return p
 
 # %% ../nbs/14_cli.ipynb #aa052793

@@ -7,7 +7,7 @@ __all__ = ['SOURCES', 'Update', 'name_time', 'example_file', 'updates', 'source_
            'load_updates']
 
 # %% ../nbs/03_collect.ipynb #ef1650bd
-import functools, glob, hashlib, importlib.util, os, re, shutil, tempfile, zipfile
+import functools, glob, hashlib, importlib, importlib.util, os, re, shutil, tempfile, zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
@@ -30,6 +30,9 @@ class Update:
     read:Callable[[], pa.Table] = field(repr=False) # the table as published
     origin:str                  # where it came from
     bytes:int                   # size there
+    stamp:str = ""              # names this content, where the source can say so without its being read
+    shown:datetime|None = None  # when it was published, where that is known apart from `time`: several contents of one id are its revisions
+    facts:dict = field(default_factory=dict, repr=False, hash=False) # rows_created, rows_updated, rows_deleted, as the source itself says
 
 # %% ../nbs/03_collect.ipynb #a4542b1d
 _dated = re.compile(r"(?<![0-9])((?:19|20)[0-9]{2})([-_.]?)([0-9]{2})\2([0-9]{2})"
@@ -48,6 +51,12 @@ def _natural(name): return [(0, int(p), "") if p.isdecimal() else (1, 0, p) for 
 
 # %% ../nbs/03_collect.ipynb #e5c54b04
 _suffixes = (".csv", ".tsv", ".tab", ".parquet", ".pq")
+_others = (".jsonl", ".ndjson", ".json", ".xlsx", ".xlsm", ".gz", ".bz2", ".xz", ".zst", ".zip") # see `formats`
+
+def _reader(path): # how one file is read
+    if path.suffix.lower() not in _others: return functools.partial(read_table, path)
+    from dsmon_research.formats import read_file
+    return functools.partial(read_file, path)
 
 def _matches(
     pattern:str,     # folder, file or shell pattern
@@ -55,7 +64,7 @@ def _matches(
 )->list[Path]:
     "The files meant; `SourceError` if there are none."
     path = Path(pattern) if os.path.isabs(pattern) else Path(root or find_root())/pattern
-    if path.is_dir(): hits = [p for p in path.iterdir() if p.suffix.lower() in _suffixes and p.name[0] not in "._"]
+    if path.is_dir(): hits = [p for p in path.iterdir() if p.suffix.lower() in _suffixes+_others and p.name[0] not in "._"]
     elif path.is_file(): hits = [path]
     else:
         parent = glob.escape(str(path.parent)) if path.parent.is_dir() else str(path.parent)
@@ -67,6 +76,33 @@ def _matches(
 
 def _shown(text): return os.fsencode(text).decode("utf-8", "backslashreplace")
 
+# %% ../nbs/03_collect.ipynb #c0da7e01
+_how = re.compile(r"#date=(name|mtime|column:.+)$", re.S)
+
+def _dated_by(pattern): # the pattern, and where an update's time comes from
+    m = _how.search(pattern)
+    return (pattern[:m.start()], m[1]) if m else (pattern, "name")
+
+def _newest(table, column): # the newest date in a column; None if there is none
+    if column not in table.column_names: raise UsageError(f"#date=column:{column[:40]}: no such column: the update has {', '.join(table.column_names[:12])}")
+    values = [v if isinstance(v, datetime) else name_time(str(v)) for v in table[column].unique().to_pylist() if v is not None]
+    return max((v if v.tzinfo else v.replace(tzinfo=timezone.utc) for v in values if v), default=None)
+
+def _times(how, ids, modified, reads): # one a file; without a date in every one of them, the order is all that is known
+    times = [name_time(i) for i in ids] if how == "name" else modified if how == "mtime" else [_newest(r(), how[7:]) for r in reads]
+    return [datetime(1970, 1, 1, tzinfo=timezone.utc)+timedelta(days=i) for i in range(len(ids))] if None in times else times
+
+def _remote_updates(pattern, ds):
+    from pathlib import PurePosixPath
+    from dsmon_research.formats import remote_files
+    if ds is not None and ds.sha256: raise UsageError("sha256 is of a file on this disk: leave it out")
+    pattern, how = _dated_by(pattern)
+    found = sorted(remote_files(pattern), key=lambda f: _natural(PurePosixPath(f[0]).stem))
+    ids = [PurePosixPath(f[0]).stem for f in found]
+    if len(set(ids)) < len(ids): raise UsageError("two remote files have one name: each needs its own, narrow the pattern")
+    times = _times(how, ids, [f[2] for f in found], [f[4] for f in found])
+    return sorted([Update(i, t, f[4], f[0], f[1], f"{f[1]}:{f[3]}") for i, t, f in zip(ids, times, found)], key=lambda u: u.time)
+
 # %% ../nbs/03_collect.ipynb #4836ff6b
 def _file_updates(
     pattern:str,
@@ -74,6 +110,8 @@ def _file_updates(
     root:Path|None,
 )->list[Update]:
     "One update per matching file."
+    if "://" in pattern: return _remote_updates(pattern, ds)
+    pattern, how = _dated_by(pattern)
     hits = sorted(_matches(pattern, root), key=lambda p: (_natural(p.stem), str(p)))
     _check_sha256(hits, ds)
     ids, base = [_shown(p.stem) for p in hits], Path(root or "/nowhere")
@@ -81,10 +119,10 @@ def _file_updates(
     for name, p in zip(ids, hits):
         if (first := owner.setdefault(name, p)) is not p:
             raise UsageError(f"{str(first)!r} and {str(p)!r} have one name: each file needs its own, narrow the pattern or rename one")
-    times = [name_time(i) for i in ids]
-    if None in times: times = [datetime(1970, 1, 1, tzinfo=timezone.utc)+timedelta(days=i) for i in range(len(ids))]
-    out = [Update(i, t, functools.partial(read_table, p), _shown(p.relative_to(base) if p.is_relative_to(base) else p), p.stat().st_size)
-           for i, t, p in zip(ids, times, hits)]
+    reads = [_reader(p) for p in hits]
+    times = _times(how, ids, [datetime.fromtimestamp(p.stat().st_mtime, timezone.utc) for p in hits], reads)
+    out = [Update(i, t, read, _shown(p.relative_to(base) if p.is_relative_to(base) else p), p.stat().st_size)
+           for i, t, p, read in zip(ids, times, hits, reads)]
     return sorted(out, key=lambda u: u.time)
 
 def _check_sha256(
@@ -146,10 +184,15 @@ def _example_updates(
 def _same(table): return table
 
 # %% ../nbs/03_collect.ipynb #d68c833e
-SOURCES = {"files": _file_updates, "example": _example_updates} # scheme -> (rest of the URI, dataset, root) -> updates in time order
+SOURCES = {"files": _file_updates, "example": _example_updates, "socrata": "socrata", "log": "logs", "git": "gitfile", "sql": "sqltable", "public": "datasets"}
+# scheme -> (rest of the URI, dataset, root) -> updates in time order; a text names a module of this package whose `source_updates` is that
+
+def _source(scheme):
+    got = SOURCES[scheme]
+    return importlib.import_module(f"dsmon_research.{got}").source_updates if isinstance(got, str) else got
 
 def updates(
-    source:str,            # `files:DIR/*.csv`, `files:DIR/*.parquet`, `example:flights`, `example:weather`
+    source:str,            # `files:DIR/*.csv`, `socrata:DOMAIN/4x4-4x4`, `sql:URL#table`, `log:PATH`, `git:REPO#path`, `example:flights`
     ds=None,               # its block in params.yaml, for `sha256`
     root:Path|None=None,   # where a relative pattern starts; default: `find_root()`
 )->Iterator[Update]:
@@ -157,8 +200,8 @@ def updates(
     scheme, colon, rest = source.partition(":")
     if not colon or scheme not in SOURCES or not rest.strip():
         what = f"scheme {scheme[:20]!r}" if colon else "source without a scheme"
-        raise UsageError(f"{what}: write files:DIR/*.csv, files:DIR/*.parquet, example:flights or example:weather")
-    return iter(SOURCES[scheme](rest, ds, root))
+        raise UsageError(f"{what}: write files:DIR/*.csv, files:DIR/*.parquet, socrata:DOMAIN/4x4-4x4, sql:URL#table, log:PATH, git:REPO#path, example:flights or example:weather")
+    return iter(_source(scheme)(rest, ds, root))
 
 # %% ../nbs/03_collect.ipynb #0c03919a
 def source_places(
@@ -237,7 +280,7 @@ def collect(
     from dsmon_research.config import dataset, load_params
     root = Path(root or find_root()).resolve()
     ds, target = dataset(load_params(root), name), paths(name, root).updates
-    todo = list(updates(ds.source, ds, root))
+    todo = list({u.id: u for u in updates(ds.source, ds, root)}.values()) # of several revisions the newest
     target.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=".updates-", dir=target.parent))
     try:

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MEMBER_BYTES', 'ARCHIVE_BYTES', 'SHA256', 'DATASETS', 'MIN_CHANGE', 'LRO_SHARE', 'LRO_SENSORS', 'Loaded', 'find_file',
-           'Packed', 'members', 'read_json', 'PublicDataset', 'one_clock', 'export_history']
+           'Packed', 'members', 'read_json', 'PublicDataset', 'one_clock', 'source_updates', 'export_history']
 
 # %% ../nbs/03b_datasets.ipynb #cf0497b2
 import csv, functools, gzip, hashlib, io, json, lzma, os, re, tarfile, zipfile
@@ -595,6 +595,23 @@ realTraffic/TravelTime_387 realTraffic/TravelTime_451"""
 for _series in _nab_series.split():
     _register(f"nab_{_stem(_series).lower()}", f"Numenta Anomaly Benchmark, {_series}", "numenta/NAB@ea702d75cc2258d9d7dd35ca8e5e2539d71f3140 data", "MIT", "daily, the points of each day", "nab", "nab_data_labels.tar.xz",
               functools.partial(_nab, f"{_series}.csv"), key=("timestamp",), columns="timestamp, value")
+
+# %% ../nbs/03b_datasets.ipynb #pub50ce1
+def _line_updates(log): # a log's lines as tables of one row
+    counts = [c for c in log.column_names if c not in ("update", "time")]
+    row = lambda r: pa.table({f"rows_{c}" if c in ("created", "updated", "deleted") else c: pa.array([r[c]]) for c in counts})
+    return [Update(r["update"], r["time"] if r["time"].tzinfo else r["time"].replace(tzinfo=timezone.utc), functools.partial(row, r), "log", 0, f"line {n}", None, {f"rows_{c}": int(r[c]) for c in ("created", "updated", "deleted") if r.get(c) is not None})
+            for n, r in enumerate(log.to_pylist())]
+
+def source_updates(
+    name:str,        # of the registry
+    ds, # its block in params.yaml, or None
+    root:Path|None,
+)->list[Update]:
+    "A registered history as a source: `public:NAME`."
+    if name not in DATASETS: raise UsageError(f"unknown public dataset {name[:60]!r}: known are {', '.join(sorted(DATASETS))}")
+    got = DATASETS[name].load()
+    return got.updates if got.log is None else _line_updates(got.log)
 
 # %% ../nbs/03b_datasets.ipynb #06c0a876
 def export_history(
