@@ -121,7 +121,7 @@ class Rule(BaseModel):
     @property
     def name(self)->str: return f"{self.check} {', '.join(self.columns or (*(self.on or ()), self.column))}" # "range dep_time"
 
-# %% ../nbs/05_checks.ipynb #36e9f7e3
+# %% ../nbs/05_checks.ipynb #a8c994d7
 def _compiled(pattern): # a full match, as RE2 and Python both understand it
     try: pc.match_substring_regex(pa.array([""]), f"^(?:{pattern})$")
     except pa.ArrowInvalid as e: raise ValueError(f"pattern {pattern[:40]!r}: {str(e).splitlines()[0][:120]}") from e
@@ -144,7 +144,7 @@ def says(r:Rule)->str: # what is wrong with a row that breaks it
                 unique=f"{lists(r.columns)} stood in an earlier row", order=" is greater than ".join(f"`{shown(n, 40)}`" for n in r.columns),
                 depends=f"`{c}` does not belong to {lists(r.on or ())}", same=f"`{c}` differs from the rest of the file")[r.check]
 
-# %% ../nbs/05_checks.ipynb #f3e1e157
+# %% ../nbs/05_checks.ipynb #05dced4d
 def _type(t, r):
     c = t[r.column]
     if r.type == "time": return c.spread(np.isnan(c.times))
@@ -178,7 +178,7 @@ def _values(t, r):
 def _pattern(t, r): return t[r.column].spread(~as_numpy(pc.match_substring_regex(t[r.column].texts, _compiled(r.pattern))))
 def _not_null(t, r): return t[r.column].null
 
-# %% ../nbs/05_checks.ipynb #05dced4d
+# %% ../nbs/05_checks.ipynb #e157e95f
 def _joint(parts): # codes of several columns -> one code for each combination, in no order
     out = parts[0].astype(np.int64)
     for p in parts[1:]:
@@ -196,15 +196,20 @@ def _first(codes): # bool: no earlier row has the same code
 
 def _unique(t, r): return ~_first(_joint([t[c].encoded.codes for c in r.columns]))
 
+def _rows_of(c, kind): # numbers or moments of the rows
+    return c.plain if kind == "numbers" and c.plain is not None and not c.null.any() else c.spread(getattr(c, kind), np.nan)
+
 def _order(t, r):
     a, b = (t[c] for c in r.columns)
-    for kind in ("numbers", "times"):
-        x, y = (c.plain if kind == "numbers" and c.plain is not None and not c.null.any() else np.append(getattr(c, kind), np.nan)[c.encoded.codes] for c in (a, b))
-        with np.errstate(invalid="ignore"): bad = (x >= y) if r.strict else (x > y)
-        if kind == "numbers" and (np.isfinite(x) & np.isfinite(y)).any(): return bad
+    bad, left = np.zeros(a.n, bool), ~(a.null | b.null)
+    for kind in ("numbers", "times"): # each pair as numbers if both are, else as moments
+        if not left.any(): break
+        x, y = _rows_of(a, kind), _rows_of(b, kind)
+        with np.errstate(invalid="ignore"): bad |= left & ((x >= y) if r.strict else (x > y))
+        left &= np.isnan(x) | np.isnan(y)
     return bad
 
-# %% ../nbs/05_checks.ipynb #ac7c5414
+# %% ../nbs/05_checks.ipynb #63041f8e
 def _usual(group, value): # for each row: is the value not the one that most rows of its group have? ties: the first seen wins
     pair = np.unique(_joint([group, value]), return_index=True, return_inverse=True, return_counts=True)
     _, first, inverse, count = pair
@@ -233,7 +238,7 @@ def _same(t, r):
 
 CHECKS = dict(type=_type, not_null=_not_null, range=_range, length=_length, values=_values, pattern=_pattern, unique=_unique, order=_order, depends=_depends, same=_same)
 
-# %% ../nbs/05_checks.ipynb #e157e95f
+# %% ../nbs/05_checks.ipynb #3123ef25
 class Columns(dict):
     "A table's columns by name, each read when a rule asks for it."
     def __init__(self, table:pa.Table): super().__init__(); self.table, self.n, self.names = table, table.num_rows, set(table.column_names)
@@ -249,7 +254,7 @@ def failing(
     if missing := [c for c in rule.needed if c not in columns.names]: return np.full(columns.n, rule.check == "present" and bool(missing))
     return np.zeros(columns.n, bool) if rule.check == "present" else CHECKS[rule.check](columns, rule)
 
-# %% ../nbs/05_checks.ipynb #3123ef25
+# %% ../nbs/05_checks.ipynb #66fc9b13
 @dataclass(frozen=True)
 class Finding:
     "A rule that rows break."
@@ -271,7 +276,7 @@ def _examples(columns, rule, rows, most=5): # distinct values in the first rows 
     cells = [columns[c].column.take(at).to_pylist() for c in rule.needed]
     return tuple(dict.fromkeys(" | ".join("(empty)" if v is None else str(v) for v in row) for row in zip(*cells)))[:most]
 
-# %% ../nbs/05_checks.ipynb #ca696e83
+# %% ../nbs/05_checks.ipynb #3c5edb08
 @dataclass(frozen=True)
 class CheckResult:
     "Which rows of a table broke which rules."
@@ -306,7 +311,7 @@ class CheckResult:
     def text(self): return _text_of(self)
     def _repr_html_(self): return _html_of(self)
 
-# %% ../nbs/05_checks.ipynb #0a858a9e
+# %% ../nbs/05_checks.ipynb #cf825d32
 def _headline(d): # of a result's dict
     if not d["rows"]: return "no rows"
     if not d["bad"]: return f"all {d['rows']:,} rows are good ({d['rules']} rules)"
@@ -324,7 +329,7 @@ def _html_of(result):
     head = "<tr><th>criticality</th><th>rows</th><th style='text-align:left'>what is wrong</th><th style='text-align:left'>examples</th></tr>"
     return f"<p><b>{escape(_headline(d))}</b></p>"+(f"<table>{head}{''.join(map(cell, d['findings']))}</table>" if d["findings"] else "")
 
-# %% ../nbs/05_checks.ipynb #3c5edb08
+# %% ../nbs/05_checks.ipynb #d6f5431b
 @dataclass(frozen=True)
 class Checks:
     "The rules of one dataset: given, read from YAML, imported or inferred."
@@ -355,7 +360,7 @@ class Checks:
     def save(self, path)->Path: return atomic_write(Path(path), self.to_yaml())
     def to_pandera(self): return _schema(self)
 
-# %% ../nbs/05_checks.ipynb #cf825d32
+# %% ../nbs/05_checks.ipynb #b97e2f07
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_ .-]*(?<! )")
 _WORDS = {"true", "false", "null", "yes", "no", "on", "off", "nan", "inf", "y", "n"}
 
@@ -373,7 +378,8 @@ def _line(r): # one rule
     return "{"+", ".join(f"{k}: {_flow(v)}" for k, v in d.items())+"}"
 
 def _yaml_of(checks):
-    head = [f"# {line}" for line in (shown(checks.note, 300), "One rule a line; criticality is high, medium or low. Change, add or delete lines: `dsmon check FILE --rules THIS` obeys.") if line]
+    head = [f"# {line}" for line in (shown(checks.note, 300).translate({38: "+", 42: "·"}), # no comment may look like an anchor
+                                      "One rule a line; criticality is high, medium or low. Change, add or delete lines: `dsmon check FILE --rules THIS` obeys.") if line]
     return "\n".join([*head, "rules:", *(f"- {_line(r)}" for r in checks.rules)])+"\n"
 
 def rules_of(
@@ -400,7 +406,7 @@ def load_checks(
     if path.suffix.lower() == ".json": return from_suite(path)
     return Checks(rules_of(read_yaml(path).get("rules") or [], path.name), f"from {path.name}")
 
-# %% ../nbs/05_checks.ipynb #d6f5431b
+# %% ../nbs/05_checks.ipynb #dbb76591
 def _ge_range(k): return dict(check="range", min=k.get("min_value"), max=k.get("max_value"), strict=bool(k.get("strict_min") or k.get("strict_max")))
 def _ge_length(k): return dict(check="length", min=k.get("min_value", k.get("value")), max=k.get("max_value", k.get("value")))
 _GE_TYPES = dict(int="integer", integer="integer", int64="integer", int32="integer", bigint="integer", float="number", float64="number", double="number", number="number",
@@ -421,7 +427,7 @@ _EXPECT = dict(
 def _searched(regex): # GE looks for it anywhere in the text, from its start
     return regex.removeprefix("^")[:-1] if regex.endswith("$") and not regex.endswith(r"\$") else f"(?:{regex.removeprefix('^')}).*"
 
-# %% ../nbs/05_checks.ipynb #23419098
+# %% ../nbs/05_checks.ipynb #3fb0b48b
 def _level(e, k): # criticality of an expectation
     given = str(e.get("severity") or (e.get("meta") or {}).get("severity") or (e.get("meta") or {}).get("criticality") or "medium").lower()
     return "low" if (k.get("mostly") or 1) < 1 else _GE_LEVEL.get(given, "medium")
@@ -450,7 +456,7 @@ def from_suite(
     got = [_expected(e) if isinstance(e, dict) else (None, "no mapping") for e in suite["expectations"]]
     return Checks(tuple(r for r, _ in got if r), f"from the suite {suite.get('name') or suite.get('expectation_suite_name') or where}", tuple(w for _, w in got if w))
 
-# %% ../nbs/05_checks.ipynb #3fb0b48b
+# %% ../nbs/05_checks.ipynb #53bc04f3
 def frame_of(table:pa.Table): # pandas frame
     "A table for `Checks.to_pandera().validate(…, lazy=True)`."
     import pandas as pd
@@ -468,12 +474,12 @@ def _float(v): # one cell as a number, NaN if it is none
 def _moment(v): # one cell as seconds since 1970
     import pandas as pd
     if isinstance(v, str) and not _time_.fullmatch(v): return np.nan
-    if not isinstance(v, (str, pd.Timestamp)) and not hasattr(v, "isoformat"): return np.nan
+    if pd.isna(v) or not (isinstance(v, (str, pd.Timestamp)) or hasattr(v, "isoformat")): return np.nan
     try: t = pd.Timestamp(v.replace(" UTC", "Z").replace("UTC", "Z") if isinstance(v, str) else v)
     except ValueError: return np.nan
     return (t if t.tzinfo else t.tz_localize("UTC")).timestamp()
 
-# %% ../nbs/05_checks.ipynb #7ecf0d6b
+# %% ../nbs/05_checks.ipynb #fbff75e5
 def _fits(x, r, of): # one cell within limits? what cannot be read passes
     x, low, high = of(x), _limit(r.min)[1], _limit(r.max)[1]
     if x != x: return True
@@ -511,7 +517,7 @@ def _wide(r): # a rule on whole rows: frame -> Series of bool, True = good
         return pd.Series([w is None or right.get(w[:-1], w[-1]) == w[-1] for w in whole], df.index, dtype=bool)
     return check
 
-# %% ../nbs/05_checks.ipynb #972a7c8a
+# %% ../nbs/05_checks.ipynb #54fab712
 def _schema(checks): # pandera.DataFrameSchema
     try: import pandera.pandas as pp
     except ImportError as e: raise UsageError("a pandera schema needs pandera: install dsmon_research[checks]") from e

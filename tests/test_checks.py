@@ -3,7 +3,7 @@ import datetime as dt
 
 import numpy as np
 import pyarrow as pa
-import pytest
+
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from dsmon_research.checks import Checks, Rule, from_suite, load_checks, pandera_rows
