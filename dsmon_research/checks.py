@@ -264,6 +264,8 @@ class Finding:
     @property
     def severity(self)->str: return self.rule.criticality
     @property
+    def sentence(self)->str: return says(self.rule)
+    @property
     def column(self)->str: return self.rule.column or ", ".join(self.rule.columns)
 
     def to_dict(self):

@@ -82,6 +82,7 @@ def inject(updates, kind, ever, key, unique, checks, rng, n=6, shares=(.05, .2))
         except CannotApply: continue
         touched = got.mask.any(1) if kind != "missing_column" else np.ones(got.table.num_rows, bool)
         seen, bad = visible(got, ever, key, unique), checks.check(got.table).mask
+        if os.environ.get("DSMON_MISSES") and (lost := int((seen & ~bad).sum())): print("  missed", lost, "of", int(seen.sum()), kind, got.record["columns"][:2], got.record["detail"], file=sys.stderr)
         sums += [touched.sum(), seen.sum(), (seen & bad).sum(), bad.sum(), (bad & touched).sum()]
     return sums
 
