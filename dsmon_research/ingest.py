@@ -18,7 +18,7 @@ from .archive import Archive, append_update, archive_url, named, now
 from .checks import Checks, CheckResult, load_checks
 from .collect import content_hash, name_time, updates
 from .pages import PAGE, headline, page_name, write_index, write_page
-from .project import DsmonError, SourceError, UsageError, check_name, find_root, rng, settings
+from .project import SourceError, UsageError, check_name, find_root, rng, settings
 from .separate import commit, finish, looks, read_checked, recover, write_parts
 
 # %% ../nbs/05d_ingest.ipynb #17cdd0cc
@@ -145,16 +145,22 @@ def _facts(a, row): # of a file, from the archive
     return dict(file=row["file_name"], sha256=row["file_hash"], rows=row["row_count"], bad=row["invalid_count"], criticality=row["criticality"], error=row["note"],
                 findings=[dict(sentence=f["note"], rows=f["row_count"], severity=f["severity"]) for f in found if f["check_name"] != "readable"])
 
-def tell_again(job:Job, send=None, tries:int=12)->int: # how many arrived
-    "One more try for every message whose last try failed."
+_columns = "i.id, i.update_id, i.file_name, i.file_hash, i.row_count, i.invalid_count, i.criticality, i.note, e.channel"
+
+def _open(a, name): # messages that nobody has accepted: a row of `ingestion`, the channel, tries so far, when last
+    return a.select(f"SELECT {_columns}, count(*) AS tries, max(e.happened_at) AS last_at FROM ingestion i JOIN dataset d ON d.id = i.dataset_id JOIN ingestion_event e ON e.ingestion_id = i.id "
+                    f"WHERE d.name = ? AND e.what = 'alert' GROUP BY {_columns} HAVING sum(CASE WHEN e.state = 'sent' THEN 1 ELSE 0 END) = 0", name)
+
+def tell_again(
+    job:Job, send=None,
+    at:datetime|None=None,
+)->int: # how many arrived
+    "One more try for the messages that are due: after 5 minutes, 10, 20, …"
+    from dsmon_research.messages import FIRST, LONGEST, TRIES
+    at, arrived = at or now(), 0
     with Archive(job.archive) as a:
-        if not a.select("SELECT id FROM dataset WHERE name = ?", job.name): return 0
-        open_ = a.select("SELECT i.*, e.channel, count(*) AS tries, sum(CASE WHEN e.state = 'sent' THEN 1 ELSE 0 END) AS sent FROM ingestion i JOIN dataset d ON d.id = i.dataset_id JOIN ingestion_event e ON e.ingestion_id = i.id "
-                         "WHERE d.name = ? AND e.what = 'alert' GROUP BY i.id, e.channel HAVING sum(CASE WHEN e.state = 'sent' THEN 1 ELSE 0 END) = 0 AND count(*) < ?".replace("i.*", "i.id, i.update_id, i.file_name, i.file_hash, i.row_count, i.invalid_count, i.criticality, i.note")
-                         .replace("GROUP BY i.id,", "GROUP BY i.id, i.update_id, i.file_name, i.file_hash, i.row_count, i.invalid_count, i.criticality, i.note,"), job.name, tries)
-        facts = [(r, _facts(a, r)) for r in open_]
-    arrived = 0
-    for r, d in facts:
+        due = [(r, _facts(a, r)) for r in _open(a, job.name) if r["tries"] < TRIES and at >= r["last_at"]+min(FIRST*2**(r["tries"]-1), LONGEST)]
+    for r, d in due:
         for channel, error in tell(job, d, {r["channel"]}, send): _event(job, r["id"], "alert", "failed" if error else "sent", channel, error or None); arrived += not error
     return arrived
 
@@ -251,6 +257,7 @@ def ingest(
     "Take files as they come."
     job.prepare(); done, n, moving = [], 0, set()
     with _alone(job):
+        for p in job.reports.glob(".*"): p.unlink() # pages that a killed run had begun
         while most is None or len(done) < most:
             begin = time.monotonic()
             try: got = tick(job, n, send, moving); moving = set()

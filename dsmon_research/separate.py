@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa, pyarrow.compute as pc, pyarrow.parquet as pq
 
-from .checks import Checks, CheckResult, _headline
-from .project import SourceError, UsageError, atomic_write
+from .checks import Checks, CheckResult
+from .project import SourceError, UsageError
 from .read import column_names, read_bytes, read_table
 
 # %% ../nbs/05b_separate.ipynb #050ce687
@@ -199,8 +199,9 @@ def commit(
 )->Path:                      # the plan
     "The moment of truth: from here on the plan is finished, by whomever."
     plan = dict(source=str(path), looks=seen or looks(path), drop=drop, digest=digest, moves=[[str(a), str(b)] for a, b, _ in parts]) | facts
-    out = atomic_write(state/f".dsmon-{digest[:16]}-{os.getpid()}.json", json.dumps(plan))
-    _sync(state)
+    out, part = state/f".dsmon-{digest[:16]}-{os.getpid()}.json", state/f".plan-{digest[:12]}.{os.getpid()}.part"
+    _copied(part, json.dumps(plan).encode())
+    os.replace(part, out); _sync(state)
     return out
 
 def separate(

@@ -3,11 +3,9 @@ import datetime as dt
 
 import numpy as np
 import pyarrow as pa
-
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from dsmon_research.checks import Checks, Rule, from_suite, load_checks, pandera_rows
-from dsmon_research.config import UsageError
+from dsmon_research.checks import Checks, Rule, load_checks, pandera_rows
 
 quick = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much])
 words = st.sampled_from(["", "a", "B", "AA1", "N123", "x y", "é", "\n", "a\n", "1\n", " 7 ", "7", "-3", "2.50", "1e3", "nan", "inf", "true", "FALSE", "9007199254740993", "2013-02-08", "2013-02-30", "2013-02-08 06:00:00", "2013-02-08T06:00:00Z", "12:30"])
