@@ -320,7 +320,7 @@ def _fitted(parts, name): # (rule, loss) of the rules about one column
         for make in makers:
             cost = loss(make, before, after) if at else 0.
             if np.isfinite(cost) and (r := make(whole)) is not None: tried.append((r, cost))
-            if tried and tried[-1][1] <= 2e-5: break
+            if tried and tried[-1][1] <= RARE: break
         if tried: out.append(min(tried, key=lambda t: t[1]))
     return out
 
