@@ -71,7 +71,7 @@ def visible(got, ever, key, unique): # (n,) bool: touched rows that a rule on ro
     return out
 
 
-def inject(updates, kind, ever, key, unique, checks, rng, n=6, shares=(.05, .2)): # touched, visible, found of visible, rejected, rejected and touched
+def inject(updates, kind, ever, key, unique, checks, rng, n=4, shares=(.05, .2)): # touched, visible, found of visible, rejected, rejected and touched
     sums = np.zeros(5, int)
     for k in range(n):
         i = int(rng.integers(1, len(updates)))
