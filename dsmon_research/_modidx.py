@@ -2129,6 +2129,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                             'dsmon_research.sensitivity.write_piece': ( 'sensitivity.html#write_piece',
                                                                                         'dsmon_research/sensitivity.py')},
             'dsmon_research.separate': { 'dsmon_research.separate.Separated': ('separate.html#separated', 'dsmon_research/separate.py'),
+                                         'dsmon_research.separate.Separated.__repr__': ( 'separate.html#separated.__repr__',
+                                                                                         'dsmon_research/separate.py'),
                                          'dsmon_research.separate.Separated._repr_html_': ( 'separate.html#separated._repr_html_',
                                                                                             'dsmon_research/separate.py'),
                                          'dsmon_research.separate.Separated.criticality': ( 'separate.html#separated.criticality',

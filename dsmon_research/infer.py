@@ -330,6 +330,7 @@ def _absent(p, c): # is the column empty in a whole update? then it may have bee
     null = p.columns[c].null
     return any(null[a:b].all() for a, b in zip(p.starts, [*p.starts[1:], p.n]))
 
+# %% ../nbs/05a_infer.ipynb #892afe8b
 def infer(
     tables:list,               # Arrow tables of the past, in time order
     key:list|None=None,        # columns that identify a row; None = found

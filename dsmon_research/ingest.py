@@ -51,6 +51,7 @@ def rules_for(
         got.save(file)
     return load_checks(file)
 
+# %% ../nbs/05d_ingest.ipynb #5104d5a5
 def job_of(
     name:str|None, raw=None, good=None, bad=None, rules=None, # folders and a rules file, where they are not the usual ones
     root:Path|None=None, seed:int=0, say=lambda line: None,
@@ -69,7 +70,7 @@ def job_of(
     return Job(name, checks, raw.resolve(), Path(good or base/"good_data").resolve(), Path(bad or base/"bad_data").resolve(), reports, archive_url(root), ds.source if ds else f"ingest:{raw.name}",
                tuple(ds.key) if ds else (), params.profile.max_values if params else 4096, seed)
 
-# %% ../nbs/05d_ingest.ipynb #5104d5a5
+# %% ../nbs/05d_ingest.ipynb #c1c51b0a
 def _known(a, name, digest): # the ingestion of a file, and whether it was split
     got = a.select("SELECT i.*, (SELECT count(*) FROM ingestion_event e WHERE e.ingestion_id = i.id AND e.what = 'split') AS split FROM ingestion i JOIN dataset d ON d.id = i.dataset_id WHERE d.name = ? AND i.file_hash = ?", name, digest)
     return got[0] if got else None
@@ -106,7 +107,7 @@ def _event(job, number, what, state, channel=None, note=None): # once for what c
         if what == "split" and w.select("SELECT id FROM ingestion_event WHERE ingestion_id = ? AND what = 'split'", number): return
         w.add("ingestion_event", ingestion_id=number, happened_at=now(), what=what, channel=channel, state=state, note=note)
 
-# %% ../nbs/05d_ingest.ipynb #c1c51b0a
+# %% ../nbs/05d_ingest.ipynb #f6fad9be
 def link_of(job:Job, page:str)->str: # where the page lies
     "An address if one is configured, else the file."
     base = os.environ.get("DSMON_REPORTS_URL", "").rstrip("/")
@@ -139,7 +140,7 @@ def tell(
         out.append((x.channel, (send or post)(x.url, subject, f"{body}\n\nReference {key}: the same if this message comes twice.\n", key, "failure" if d["criticality"] == "high" else "warning")))
     return out
 
-# %% ../nbs/05d_ingest.ipynb #f6fad9be
+# %% ../nbs/05d_ingest.ipynb #b2c3011d
 def _facts(a, row): # of a file, from the archive
     found = a.select("SELECT check_name, note, row_count, share, severity FROM finding WHERE update_id = ? ORDER BY id", row["update_id"])
     return dict(file=row["file_name"], sha256=row["file_hash"], rows=row["row_count"], bad=row["invalid_count"], criticality=row["criticality"], error=row["note"],
@@ -164,7 +165,7 @@ def tell_again(
         for channel, error in tell(job, d, {r["channel"]}, send): _event(job, r["id"], "alert", "failed" if error else "sent", channel, error or None); arrived += not error
     return arrived
 
-# %% ../nbs/05d_ingest.ipynb #b2c3011d
+# %% ../nbs/05d_ingest.ipynb #34571765
 @dataclass
 class Ingested:
     "What became of one file."
@@ -187,6 +188,7 @@ def _report(job, d, send): # the page, then the message
     write_page(job.reports, job.name, d, f"{now():%Y-%m-%d %H:%M} UTC")
     return tell(job, d, send=send) if d["bad"] or d["error"] else []
 
+# %% ../nbs/05d_ingest.ipynb #b4eec1e9
 def take(
     job:Job, file:str,
     send=None,
@@ -216,7 +218,7 @@ def _described(file, digest, result, error, job): # facts of the file
     some = (d["good"], d["bad"]) if result and result.table.num_rows else (0, 1)
     return d | dict(file=file, sha256=digest, error=error or None, criticality="high" if error else d["criticality"], good_file=f"{job.good.name}/{file}" if some[0] else None, bad_file=f"{job.bad.name}/{file}" if some[1] else None)
 
-# %% ../nbs/05d_ingest.ipynb #34571765
+# %% ../nbs/05d_ingest.ipynb #22be547f
 @contextmanager
 def _alone(job):
     with open(job.bad/".dsmon-ingest.lock", "w") as f:
@@ -234,6 +236,7 @@ def refresh_index(job:Job)->Path|None:
     rows = [dict(at=f"{r['ingested_at']:%Y-%m-%d %H:%M}", file=r["file_name"], page=page_name(r["file_name"], r["file_hash"]), criticality=r["criticality"], rows=r["row_count"], bad=r["invalid_count"] or 0) for r in new]
     return write_index(job.reports, job.name, dict(files=total["files"], rows=int(total["n"]), bad=int(total["bad"]), bad_files=int(total["bad_files"] or 0)), rows)
 
+# %% ../nbs/05d_ingest.ipynb #7f4ba6ee
 def tick(
     job:Job, number:int=0, # of the tick: with the seed, it decides which file is drawn
     send=None, skip:set=frozenset(),

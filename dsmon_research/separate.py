@@ -116,7 +116,7 @@ def recover(
     return done
 
 # %% ../nbs/05b_separate.ipynb #db1f119a
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Separated:
     "What became of one file."
     source:str; digest:str; result:CheckResult|None      # None: could not be read
@@ -131,9 +131,10 @@ class Separated:
     def criticality(self)->str|None: return self.result.criticality if self.result else "high"
     def to_dict(self):
         return dict(file=self.source, sha256=self.digest, good_file=self.good and str(self.good), bad_file=self.bad and str(self.bad), error=self.error or None) | (self.result.to_dict() if self.result else dict(rows=None, good=None, bad=None, criticality="high", findings=[]))
+    def __repr__(self): return self.text()
     def to_frame(self): return self.result.to_frame() if self.result else Checks(()).check(pa.table({})).to_frame()
     def text(self):
-        where = [f"  {word} → {path}" for word, path in (("good", self.good), ("bad", self.bad)) if path]
+        where = [f"  {word} → {path.parent.name}/{path.name}" for word, path in (("good", self.good), ("bad", self.bad)) if path]
         return "\n".join([f"{Path(self.source).name}: {self.error or self.result.text()}", *where])
     def _repr_html_(self):
         from html import escape
