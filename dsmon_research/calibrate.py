@@ -116,14 +116,21 @@ def recent(
 
 # %% ../nbs/08_calibrate.ipynb #43f922b0
 class Calibration:
-    "Past scores of one detector: `step` judges a score, then remembers it, unless its alert was confirmed as a fault."
+    "Past scores of one detector: `judge` scores, then `learn` them, unless the alert was confirmed as a fault."
     def __init__(self, alpha:float, least:int=20, patience:int=7): self.alpha, self.least, self.patience, self.past, self.open = alpha, least, patience, [], []
 
-    def step(self, score:float, others:np.ndarray, bad:bool=False)->tuple[float, np.ndarray, bool]:
-        "Judge one update and the variants beside it; returns its p, theirs, and whether its alert was confirmed."
-        every = np.append(others, score)
-        *beside, p = p_values(recent(self.past), every, 2) if len(self.past) >= self.least else np.full(len(every), np.nan)
-        alarm = p <= self.alpha
-        if not (alarm and bad): self.open.append(float(score))
-        if not alarm or len(self.open) > self.patience: self.past, self.open = self.past+self.open, []
-        return p, np.array(beside), bool(alarm and bad)
+    def judge(self, scores:np.ndarray)->np.ndarray:
+        "P-values (k,) of scores in the place of the next one; NaN while the past is too short."
+        return p_values(recent(self.past), scores, 2) if len(self.past) >= self.least else np.full(len(scores), np.nan)
+
+    def learn(self, score:float, p:float, fault:bool=False, answered:bool=False)->bool:
+        "Remember a score and how it was judged; True if it is a confirmed alert, which leaves the past. Without an answer an alert stays open."
+        alarm = bool(p <= self.alpha)
+        if not (alarm and fault): self.open.append(float(score))
+        if not alarm or answered or len(self.open) > self.patience: self.past, self.open = self.past+self.open, []
+        return alarm and fault
+
+    def step(self, score:float, others:np.ndarray, fault:bool=False, answered:bool=False)->tuple[float, np.ndarray, bool]:
+        "Judge one update and the variants beside it, then learn it; returns its p, theirs, and whether its alert was confirmed."
+        *beside, p = self.judge(np.append(others, score))
+        return p, np.array(beside), self.learn(score, p, fault, answered)

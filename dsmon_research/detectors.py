@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['DETECTORS', 'PROMISES', 'TooFewRows', 'Detector', 'save_detector', 'load_detector', 'MaxZ', 'LastValue', 'Seasonal',
-           'TopKZ', 'Contrast', 'RobustPCA', 'SubPCA', 'KNNZ', 'ECOD', 'IForest', 'two_classes', 'Forest', 'spectrum',
-           'GBM', 'pyod_class', 'PyOD', 'AvgKNN', 'make_detector', 'check_detector']
+           'TopKZ', 'Contrast', 'MaxNew', 'TopKNew', 'RobustPCA', 'SubPCA', 'KNNZ', 'ECOD', 'IForest', 'two_classes',
+           'Forest', 'spectrum', 'GBM', 'pyod_class', 'PyOD', 'AvgKNN', 'make_detector', 'check_detector']
 
 # %% ../nbs/07_detectors.ipynb #92db5be4
 import importlib, inspect, io, json, tempfile, warnings
@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 
 from .project import NotEnoughHistory, UsageError, atomic_write, rng
-from .surprise import MEMBERS, Habits, few_and_many, find_habits, largest, top_mean, unexplained
+from .surprise import MEMBERS, Habits, Record, few_and_many, find_habits, largest, top_mean, unexplained
 
 # %% ../nbs/07_detectors.ipynb #29153139
 _HUGE = 1e30 # beyond it squares overflow; the log views stay below 700
@@ -143,6 +143,28 @@ class Contrast(TopKZ):
         super()._learn(X, y)
 
     def _score(self, X): return super()._score(X) - self.weight*np.minimum(np.abs(X).mean(1), .3)
+
+# %% ../nbs/07_detectors.ipynb #d7b0e002
+class MaxNew(Detector):
+    "The largest residual beyond its feature's record."
+    refit_every, logs, rule = 1, True, "max_new"
+
+    def _learn(self, X, y):
+        r = Record(np.zeros(X.shape[1]))
+        for row in X: r.see(row)
+        self.level_, self.n_ = r.level, r.n
+
+    def _beyond(self, X): return Record(self.level_, self.n_).beyond(X)
+    def _score(self, X): return MEMBERS[self.rule].score(self._beyond(X), X)
+
+    def feature_scores(self, X):
+        "What lies beyond each feature's record, shape (n_updates, n_features), >= 0."
+        return np.maximum(self._beyond(self._seen(X)), 0)
+
+class TopKNew(MaxNew):
+    "Mean of the three largest beyond their records, less what the row says on average."
+    rule = "topk_new"
+
 
 # %% ../nbs/07_detectors.ipynb #8ae44a91
 class RobustPCA(Detector):
@@ -387,6 +409,8 @@ DETECTORS = { # name -> (factory, what it looks at)
     "seasonal": (Seasonal, "largest difference to the same slot of the last season"),
     "max_z": (MaxZ, "largest robust residual"),
     "topk_z": (TopKZ, "mean of the three largest robust residuals"),
+    "max_new": (MaxNew, "largest residual beyond its metric's fading record"),
+    "topk_new": (TopKNew, "mean of the three largest beyond their records, less the row's average"),
     "contrast": (Contrast, "mean of the three largest residuals above the row's average"),
     "pca": (RobustPCA, "what the past's principal components cannot rebuild"),
     "sub_pca": (SubPCA, "the same on windows of three updates"),

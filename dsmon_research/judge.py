@@ -17,7 +17,7 @@ from .project import NotEnoughHistory
 from .ensemble import mean_surprise
 from .features import ALL_METRICS, World
 from .metrics import TABLE_METRICS
-from .surprise import next_fit
+from .surprise import MEMBERS, Record, next_fit
 
 # %% ../nbs/08b_judge.ipynb #f24ffca5
 @dataclass
@@ -27,14 +27,15 @@ class Truth:
     family:np.ndarray                    # (T,) str, "" = clean
     at:np.ndarray                        # (P,) update at which each probe is judged
     probe_family:np.ndarray              # (P,) str
+    answers:bool = True                  # does the owner answer an alert (fault, expected) before the next update?
 
 def _empty(name, truth): # a walk that has not begun
     T, P = len(truth.bad), len(truth.at)
     return Walk(name, *(np.full(n, np.nan) for n in (T, T, P, P)))
 
 def unknown(T:int)->Truth:
-    "The truth of a real history: nothing is known, nothing is beside it."
-    return Truth(np.zeros(T, bool), np.full(T, "", object), np.empty(0, int), np.empty(0, object))
+    "The truth of a real history: nothing is known, nobody answers, nothing is beside it."
+    return Truth(np.zeros(T, bool), np.full(T, "", object), np.empty(0, int), np.empty(0, object), False)
 
 @dataclass
 class Walk:
@@ -115,6 +116,7 @@ def walk_detector(
 )->Walk:
     "Fit, score, decide, remember: block by block, update by update."
     from dsmon_research.detectors import make_detector   # imports scikit-learn
+    if name in MEMBERS and MEMBERS[name].beyond: return _walk_records(_empty(name, truth), [name], {}, w, truth, Calibration(alpha, least), warmup)
     proto = make_detector(name, seed)
     make, view, every = (lambda: make_detector(name, seed)), proto.view, proto.refit_every or refit_every
     T, P, n_columns = len(truth.bad), len(truth.at), len(w.columns)
@@ -136,24 +138,37 @@ def walk_detector(
 def _decide(out, truth, cal, confirmed, a, b): # p-values of updates a to b-1 and the probes beside them, one after the other
     for t in range(a, b):
         beside = np.flatnonzero(truth.at == t)
-        if np.isfinite(out.score[t]): out.p[t], out.probe_p[beside], confirmed[t] = cal.step(out.score[t], out.probe_score[beside], truth.bad[t])
+        if np.isfinite(out.score[t]): out.p[t], out.probe_p[beside], confirmed[t] = cal.step(out.score[t], out.probe_score[beside], truth.bad[t], truth.answers)
+
+# %% ../nbs/08b_judge.ipynb #c5d1a002
+def _walk_records(out, names, others, w, truth, cal, warmup): # names of the members in order; others: name -> Walk of those that need no record
+    start, (Z, P), order = time.perf_counter(), (w.views["z"], w.probe_views["z"]), np.argsort(truth.at, kind="stable")
+    edges, record, logs = np.searchsorted(truth.at[order], np.arange(len(Z)+1)), Record(np.zeros(Z.shape[1])), [others[n].logs if n in others else MEMBERS[n].logs for n in names]
+    for t in range(len(Z)):
+        who, gone = order[edges[t]:edges[t+1]], False
+        if t >= warmup:
+            X = np.vstack([Z[t:t+1], P[who]])
+            B, X = (np.ascontiguousarray(a[:, w.measured[t-1]]) for a in (record.beyond(X), X))
+            S = [np.append(others[n].score[t], others[n].probe_score[who]) if n in others else MEMBERS[n].score(B, X) for n in names]
+            s = mean_surprise(np.column_stack(S), logs)
+            out.score[t], out.probe_score[who] = s[0], s[1:]
+            if np.isfinite(s[0]): out.p[t], out.probe_p[who], gone = cal.step(s[0], s[1:], truth.bad[t], truth.answers)
+        record.see(Z[t], gone, not cal.open)
+    out.logs, out.score_s = True, time.perf_counter()-start
+    out.column, out.probe_column = _strongest(Z, w), _strongest(P, w)
+    return out
+
+def _strongest(X, w): return np.abs(X[:, len(TABLE_METRICS):]).reshape(len(X), len(w.columns), len(ALL_METRICS)).max(2) if w.columns else None
+
 
 # %% ../nbs/08b_judge.ipynb #7f9d442e
 def walk_ensemble(
     members:list[Walk], truth:Truth, alpha:float, w:World,
     least:int=20,
 )->Walk:
-    "Members' surprises, averaged; calibrated against the same average of every past update."
-    out, start = _empty("ensemble", truth), time.perf_counter()
-    S, P = np.column_stack([m.score for m in members]), np.column_stack([m.probe_score for m in members])
-    logs = [m.logs for m in members]
-    out.score, out.probe_score = mean_surprise(S, logs), mean_surprise(P, logs)
-    cal = Calibration(alpha, least)
-    for t in np.flatnonzero(np.isfinite(out.score)):
-        beside = np.flatnonzero(truth.at == t)
-        out.p[t], out.probe_p[beside], _ = cal.step(out.score[t], out.probe_score[beside], truth.bad[t])
-    out.column, out.probe_column = _strongest(w.views["z"], w), _strongest(w.probe_views["z"], w)
-    out.fit_s, out.score_s = sum(m.fit_s for m in members), sum(m.score_s for m in members)+time.perf_counter()-start
+    "Members' surprises, averaged; calibrated against the same average of every past update. Members that keep records share one."
+    scored = np.isfinite(np.column_stack([m.score for m in members])).all(1)
+    first = int(scored.argmax()) if scored.any() else len(scored)
+    out = _walk_records(_empty("ensemble", truth), [m.name for m in members], {m.name: m for m in members if not (m.name in MEMBERS and MEMBERS[m.name].beyond)}, w, truth, Calibration(alpha, least), first)
+    out.fit_s, out.score_s = sum(m.fit_s for m in members), out.score_s+sum(m.score_s for m in members)
     return out
-
-def _strongest(X, w): return np.abs(X[:, len(TABLE_METRICS):]).reshape(len(X), len(w.columns), len(ALL_METRICS)).max(2) if w.columns else None

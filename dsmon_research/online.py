@@ -20,7 +20,7 @@ from .features import (CHANGES, RELATIVE_METRICS, RISES, Expectation, _absent_va
 from .history import History, season_of, season_slot, season_step
 from .metrics import COLUMN_METRICS, TABLE_METRICS
 from .project import atomic_write, code_hash
-from .surprise import MEMBERS, Habits, next_fit
+from .surprise import MEMBERS, Habits, Record, next_fit
 
 # %% ../nbs/10b_online.ipynb #c97e19e3
 WINDOW, MOST = 28, 5000   # recent updates; values up to which distributions are compared
@@ -122,7 +122,7 @@ class Past:
         self.measured, self.expect = np.zeros(len(TABLE_METRICS), bool), Expectation(len(TABLE_METRICS))
         self.surprises, self.run, self.fits = [], 0, {}
         self.rows = {v: np.empty((0, len(TABLE_METRICS))) for v in {MEMBERS[m].view for m in rules.names if MEMBERS[m].memory}}
-        self.calibration = Calibration(rules.alpha, rules.least)
+        self.calibration, self.record = Calibration(rules.alpha, rules.least), Record(np.zeros(len(TABLE_METRICS)))
 
     def grow(self, names):
         "Make room for columns that were never there."
@@ -135,6 +135,7 @@ class Past:
         self.grids, self.measured = _wider(self.grids, k, np.nan), _wider(self.measured, m, False)
         self.rows = {v: _wider(r, m, 0., 1) for v, r in self.rows.items()}
         for f in self.fits.values(): f.active = _wider(f.active, m, False)
+        self.record.level, self.record.open = _wider(self.record.level, m, 0.), [_wider(r, m, 0.) for r in self.record.open]
         e = self.expect
         e.recent, e.last, e.last_seasonal = (_wider(a, m, np.nan) for a in (e.recent, e.last, e.last_seasonal))
         e.residuals, e.centre, e.scale, e.known = _wider(e.residuals, m, np.nan, 1), _wider(e.centre, m, 0., 1), _wider(e.scale, m, np.inf, 1), _wider(e.known, m, 0., 1)
@@ -165,22 +166,23 @@ def _row(past, u): # transformed row (1, M), floors (1, M), unit (1, C), what it
 
 # %% ../nbs/10b_online.ipynb #a3a3ccd5
 def _scores(past, views): # members' scores, and their fits
-    out, fits = [], dict(past.fits)
+    out, fits, seen = [], dict(past.fits), lambda a, active: np.ascontiguousarray(a[:, active])
     for name in past.rules.names:
         m, f = MEMBERS[name], fits.get(name)
+        if m.beyond:
+            out.append(m.score(seen(past.record.beyond(views["z"]), past.measured), seen(views["z"], past.measured))[0])
+            continue
         if f is None or f.until == past.n:
-            rows = np.ascontiguousarray(past.rows[m.view][:, past.measured]) if m.learn else None
+            rows = seen(past.rows[m.view], past.measured) if m.learn else None
             f = fits[name] = Fit(past.measured.copy(), m.learn(rows) if m.learn else None, next_fit(past.n, past.rules.refit_every, m.growth))
-        out.append(m.score(f.habits, np.ascontiguousarray(views[m.view][:, f.active]))[0])
+        out.append(m.score(f.habits, seen(views[m.view], f.active))[0])
     return out, fits
 
-def _champion(past, views): # score, p, calibration after it, fits
-    if past.n < past.rules.warmup: return np.nan, np.nan, past.calibration, past.fits
+def _champion(past, views): # score, p, fits
+    if past.n < past.rules.warmup: return np.nan, np.nan, past.fits
     scores, fits = _scores(past, views)
     score = float(mean_surprise(np.array([scores]), [MEMBERS[m].logs for m in past.rules.names])[0] if past.rules.champion == "ensemble" else scores[0])
-    after = Calibration(past.rules.alpha, past.rules.least)
-    after.past, after.open = past.calibration.past, list(past.calibration.open)
-    return score, float(after.step(score, np.empty(0))[0]), after, fits
+    return score, float(past.calibration.judge(np.array([score]))[0]), fits
 
 # %% ../nbs/10b_online.ipynb #ed0f9f48
 def judge(
@@ -198,20 +200,24 @@ def judge(
     got = past.expect.judge(now, floor, slot)
     for k in ("z", "last", "season"): got[k][:, rises] = np.maximum(got[k][:, rises], 0)
     views = {k: squash(got[k]) for k in ("z", "last", "season")}
-    with threadpool_limits(1, "blas"): score, p, calibration, fits = _champion(past, views)
+    with threadpool_limits(1, "blas"): score, p, fits = _champion(past, views)
     low, high, raw = (_own_units(y, u.times, names, used)[0] for y in (got["low"], got["high"], x))
-    inner = u, x, floor, unit, grids, now, slot, views, calibration, fits
+    inner = u, x, floor, unit, grids, now, slot, views, fits
     return Judged(names, views["z"][0], raw, np.minimum(low, high), np.maximum(low, high), score, p, inner)
 
 # %% ../nbs/10b_online.ipynb #29a1cf46
 def learn(
     past:Past,
     j:Judged,  # of the next update, as `judge` saw it
+    answer:str|None=None, # what its owner said: fault, expected
 )->Past:       # the same object
     "Take the update into the past."
-    u, x, floor, unit, grids, now, slot, views, past.calibration, past.fits = j.inner
+    u, x, floor, unit, grids, now, slot, views, past.fits = j.inner
     score = overall(views["z"])[0]
-    out = _extreme(score, past.surprises, past.run)
+    fault = answer == "fault"
+    out = fault or _extreme(score, past.surprises, past.run)
+    if np.isfinite(j.score): past.calibration.learn(j.score, 0. if fault else j.p, fault, answer is not None)
+    past.record.see(views["z"][0], fault, not past.calibration.open)
     past.run = past.run+1 if out else 0
     if not out: past.surprises = [*past.surprises, score][-120:]
     past.expect.learn(now[0], slot, not out, floor[0])
@@ -262,7 +268,7 @@ def _pack(past): # what JSON holds, what arrays hold
                 fits={m: dict(until=f.until, learned=f.habits is not None) for m, f in past.fits.items()}, columns_past=[[k.values.level, k.grams.level, k.wide, len(k.recent)] for k in cols])
     a = {k: getattr(past, k) for k in _plain} | {k: getattr(e, k) for k in _expect}
     a |= {f"slot{i}": s for i, s in enumerate(e.slots.values())} | {f"rows_{v}": r for v, r in past.rows.items()}
-    a |= dict(surprises=np.array(past.surprises, float), past_scores=np.array(c.past, float), open_scores=np.array(c.open, float))
+    a |= dict(surprises=np.array(past.surprises, float), past_scores=np.array(c.past, float), open_scores=np.array(c.open, float), record=past.record.level, record_open=np.array(past.record.open, float).reshape(len(past.record.open), len(past.record.level)))
     a["values"], a["values_n"] = _flat([s.hashes for k in cols for s in (k.values, k.grams)])
     a["recent_hashes"], a["recent_n"] = _flat([h for k in cols for h, _ in k.recent])
     a["recent_counts"] = np.concatenate([n for k in cols for _, n in k.recent] or [np.empty(0, np.float32)])
@@ -279,6 +285,7 @@ def _unpack(meta, a, rules):
     e.seen, e.n, e.slots = meta["seen"], meta["healthy"], {s: a[f"slot{i}"] for i, s in enumerate(meta["slots"])}
     past.rows, past.surprises = {v: a[f"rows_{v}"] for v in meta["views"]}, a["surprises"].tolist()
     c.past, c.open = a["past_scores"].tolist(), a["open_scores"].tolist()
+    past.record = Record(a["record"], past.n, list(a["record_open"]))
     values, recent = _cut(a["values"], a["values_n"]), list(zip(_cut(a["recent_hashes"], a["recent_n"]), _cut(a["recent_counts"], a["recent_n"])))
     for j, (level, gram_level, wide, k) in enumerate(meta["columns_past"]):
         past.memory.append(ColumnPast(Seen(values[2*j], level), Seen(values[2*j+1], gram_level), wide, recent[:k])); recent = recent[k:]
@@ -286,7 +293,7 @@ def _unpack(meta, a, rules):
     return past
 
 # %% ../nbs/10b_online.ipynb #5c3b9d78
-_mark = b"dsmon past 1 "
+_mark = b"dsmon past 2 "
 
 def to_bytes(
     past:Past,

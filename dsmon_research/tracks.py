@@ -186,7 +186,7 @@ def of_method(b:dict, at:np.ndarray, alpha:float, least:int)->Judged: # as `meas
     cal, p, tp = Calibration(alpha, least), np.full(len(b["clean"]), np.nan), np.full(len(at), np.nan)
     for t in np.flatnonzero(np.isfinite(b["clean"])):
         beside = np.flatnonzero(at == t)
-        p[t], tp[beside], _ = cal.step(b["clean"][t], b["twin"][beside])
+        p[t], tp[beside], _ = cal.step(b["clean"][t], b["twin"][beside], answered=True)
     return Judged(b["clean"], p, b["hard"], b["twin"], tp, b["twin_hard"], None, float(b["seconds"]))
 
 # %% ../nbs/09d_tracks.ipynb #0925e55d
