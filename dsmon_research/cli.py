@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['Done', 'do_profile', 'propose_key', 'propose_time', 'propose_season', 'with_block', 'do_init', 'do_stage',
            'do_backtest', 'do_sensitivity', 'do_report', 'leaderboard', 'do_assess', 'do_sync', 'do_bench',
-           'do_capture', 'do_archive', 'do_run', 'do_incidents', 'do_portal', 'do_watch', 'do_listen', 'columns',
-           'parser', 'main']
+           'do_capture', 'do_archive', 'do_run', 'do_incidents', 'do_check', 'do_ingest', 'do_portal', 'do_watch',
+           'do_listen', 'columns', 'parser', 'main']
 
 # %% ../nbs/14_cli.ipynb #0bbd3ee8
 import argparse, contextlib, io, itertools, os, sys, tempfile, textwrap, time
@@ -427,6 +427,123 @@ def _incident_verbs(verb):
     v.add_argument("--note", metavar="TEXT", help="why")
     v.add_argument("--author", metavar="WHO", help="default: DSMON_AUTHOR, else the login name")
 
+# %% ../nbs/14_cli.ipynb #c5ec0002
+_tables = (".csv", ".tsv", ".tab", ".txt", ".parquet", ".pq")
+
+def _files_of(targets): # files named, or in a folder named
+    out = []
+    for t in map(Path, targets):
+        if t.is_dir(): out += sorted(p for p in t.iterdir() if p.suffix.lower() in _tables and not p.name.startswith("."))
+        elif t.is_file(): out.append(t)
+        else: raise UsageError(f"{str(t)!r}: there is no such file, folder or dataset of params.yaml")
+    if not out: raise UsageError(f"{', '.join(map(str, targets))[:80]!r}: holds no table ({', '.join(_tables)})")
+    return out
+
+def _named(targets): # (name, its block, root) where one word names a dataset and no file
+    if len(targets) != 1 or os.path.exists(targets[0]): return None
+    from dsmon_research.config import dataset, load_params
+    try: root = find_root()
+    except UsageError: return None
+    params = load_params(root)
+    return (targets[0], dataset(params, targets[0]), root) if targets[0].replace("-", "").replace("_", "").isalnum() and "." not in targets[0] else None
+
+def _infer(a): # --infer
+    from dsmon_research.infer import infer
+    if not a.out: raise UsageError("check --infer: say where the rules go, with --out rules.yaml")
+    if found := _named(a.targets):
+        from dsmon_research.collect import updates
+        tables, key = [u.read() for u in updates(found[1].source, found[1], found[2])], a.key or found[1].key
+    else:
+        from dsmon_research.read import read_table
+        tables, key = [read_table(f) for f in _files_of(a.targets)], a.key
+    got = infer(tables, key or None)
+    got.save(a.out)
+    return Done(got.to_dict() | dict(file=str(a.out)), f"{a.out}: {len(got)} rules, {got.note}")
+
+# %% ../nbs/14_cli.ipynb #c5ec0003
+def _newest(a, name, ds, root): # the newest update's table or file, and the rules that its past suggests
+    from dsmon_research.checks import load_checks
+    from dsmon_research.collect import updates
+    from dsmon_research.infer import infer
+    from dsmon_research.project import settings
+    ups = list(updates(ds.source, ds, root))
+    own = a.rules or (f if (f := settings(root).data/name/"rules.yaml").is_file() else None)
+    if not own and len(ups) < 2: raise UsageError(f"{name}: one update has no past to learn rules from: give some with --rules")
+    return ups[-1], load_checks(own) if own else infer([u.read() for u in ups[:-1]], ds.key or None)
+
+def _judge(a, checks, files): # Separated, for each file
+    from dsmon_research.separate import Separated, read_checked, separate
+    for f in files:
+        if a.good: yield separate(f, checks, a.good, a.bad, a.force)
+        else:
+            _, digest, got, error = read_checked(f, checks)
+            if got is None: raise SourceError(error if f.name in error else f"{f.name}: {error}")
+            yield Separated(str(f), digest, got, error=error)
+
+def do_check(a)->Done:
+    "`dsmon check FILE|DIR|NAME`: which rows are wrong?"
+    from dsmon_research.checks import load_checks
+    if a.infer: return _infer(a)
+    if (a.good is None) != (a.bad is None): raise UsageError("check: name both folders, --good DIR and --bad DIR, or none")
+    with tempfile.TemporaryDirectory() as scratch:
+        if found := _named(a.targets):
+            newest, checks = _newest(a, *found)
+            file = found[2]/newest.origin
+            if not file.is_file(): file = _spelt_out(newest, Path(scratch))
+            files = [file]
+        else:
+            files = _files_of(a.targets)
+            if not a.rules: raise UsageError("check: say by which rules, with --rules FILE.yaml; `dsmon check --infer FILE … --out FILE.yaml` makes them")
+            checks = load_checks(a.rules)
+        got = list(_judge(a, checks, files))
+    skipped = [f"not taken over from the suite: {w}" for w in checks.skipped]
+    bad = any(g.error or g.rows[2] for g in got)
+    return Done(dict(files=[g.to_dict() for g in got], rules=len(checks), skipped=list(checks.skipped)), "\n".join([*(g.text() for g in got), *skipped]), 3 if bad else 0)
+
+def _spelt_out(update, folder): # an update without a file of its own, as one
+    from dsmon_research.collect import _file_name
+    from dsmon_research.project import write_parquet
+    return write_parquet(folder/_file_name(update.id), update.read())
+
+# %% ../nbs/14_cli.ipynb #c5ec0004
+def _seconds(text): # "60s", "5m", "1h" -> seconds
+    n, unit = text[:-1], text[-1:]
+    if unit not in "smh" or not n.isascii() or not n.isdecimal() or not 0 < int(n) <= 86400: raise UsageError(f"--every {text[:20]!r}: write a number and s, m or h, as 60s")
+    return int(n)*dict(s=1, m=60, h=3600)[unit]
+
+def do_ingest(a)->Done:
+    "`dsmon ingest NAME|--raw DIR`: take files as they come."
+    from dsmon_research.ingest import ingest, job_of, waiting
+    if a.once and a.every: raise UsageError("ingest: say --once or --every, not both")
+    if a.most is not None and a.most < 1: raise UsageError("ingest --files: a number above 0")
+    every = _seconds(a.every) if a.every else None
+    job = job_of(a.name, a.raw, a.good, a.bad, a.rules, seed=a.seed, say=_say)
+    got = ingest(job, a.once, every, a.most, say=lambda line: _say(_one_line(line)))
+    left, bad = len(waiting(job)), any(g.bad for g in got)
+    rows = sum(g.facts.get("rows") or 0 for g in got if not g.repeated)
+    text = f"{job.name}: {len(got)} file{'s' if len(got) != 1 else ''}, {rows:,} rows, {sum(g.facts.get('bad') or 0 for g in got):,} bad; {left} waiting"+(f"\n  {job.reports/'index.html'}" if got else "")
+    return Done(dict(dataset=job.name, files=[g.to_dict() for g in got], waiting=left, good=str(job.good), bad=str(job.bad), reports=str(job.reports)), text, 3 if bad else 0)
+
+# %% ../nbs/14_cli.ipynb #c5ec0005
+def _check_verbs(verb):
+    v = verb("check", do_check, "find wrong rows, and split a file into good and bad rows")
+    v.add_argument("targets", nargs="+", metavar="FILE|DIR|NAME", help="tables, folders of tables, or a dataset in params.yaml: its newest update")
+    v.add_argument("--rules", type=Path, metavar="FILE", help="rules as YAML, or a Great Expectations suite as JSON; default for a dataset: data/NAME/rules.yaml, else what its past suggests")
+    v.add_argument("--good", type=Path, metavar="DIR", help="where good rows go")
+    v.add_argument("--bad", type=Path, metavar="DIR", help="where bad rows go, each with its reason")
+    v.add_argument("--force", action="store_true", help="replace what is there")
+    v.add_argument("--infer", action="store_true", help="learn the rules from these files instead, in the order given")
+    v.add_argument("--key", type=columns, default=[], metavar="COLS", help="columns that identify a row, with --infer; default: found")
+    v.add_argument("--out", type=Path, metavar="FILE", help="the rules that were learned")
+    v = verb("ingest", do_ingest, "take files from a folder: check, record, report, tell, split")
+    v.add_argument("name", nargs="?", metavar="NAME", help="a dataset in params.yaml")
+    for option, what in (("raw", "where files arrive; default: data/NAME/raw-data"), ("good", "default: good_data beside it"), ("bad", "default: bad_data beside it")): v.add_argument(f"--{option}", type=Path, metavar="DIR", help=what)
+    v.add_argument("--rules", type=Path, metavar="FILE", help="as for check; default: data/NAME/rules.yaml, learned on first use")
+    v.add_argument("--once", action="store_true", help="one file; default: until the folder is empty")
+    v.add_argument("--every", metavar="TIME", help="one file each 60s, 5m, 1h, until ended")
+    v.add_argument("--files", dest="most", type=int, metavar="N", help="files at most")
+    v.add_argument("--seed", type=int, default=0, metavar="N", help="of the random choice")
+
 # %% ../nbs/14_cli.ipynb #50c0cee2
 def do_portal(a)->Done:
     "`dsmon portal DOMAIN`: what a whole portal says of its datasets, into the archive."
@@ -508,6 +625,7 @@ def parser()->argparse.ArgumentParser:
     _archive_verbs(verb)
     _incident_verbs(verb)
     _source_verbs(verb)
+    _check_verbs(verb)
     return p
 
 # %% ../nbs/14_cli.ipynb #aa052793

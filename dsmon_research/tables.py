@@ -64,7 +64,9 @@ TABLES |= {
     "incident_event": _table("incident_id -> incident!, happened_at time!, who text!, from_state text, to_state text!, note text, update_id -> update, assessment_id -> assessment, until_at time", index="incident_id"),
     "label": _table("dataset_id -> dataset!, update_id -> update!, incident_id -> incident, labelled_at time!, who text!, label text!, column_name text, note text", index="update_id"),
     "message": _table("incident_id -> incident!, key text!, channel text!, subject text, body text!, created_at time!, send_at time", unique="key"),
-    "message_attempt": _table("message_id -> message!, attempted_at time!, state text!, tries whole!, error text, next_try_at time, sent_at time", index="message_id")}
+    "message_attempt": _table("message_id -> message!, attempted_at time!, state text!, tries whole!, error text, next_try_at time, sent_at time", index="message_id"),
+    "ingestion": _table("dataset_id -> dataset!, update_id -> update!, file_name text!, file_hash text!, ingested_at time!, row_count whole, valid_count whole, invalid_count whole, criticality text, note text", unique="dataset_id file_hash"),
+    "ingestion_event": _table("ingestion_id -> ingestion!, happened_at time!, what text!, channel text, state text!, note text", index="ingestion_id")}
 
 KINDS = {t: {c.name: c.kind for c in table.columns} for t, table in TABLES.items()} # table -> column -> kind
 

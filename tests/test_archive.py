@@ -547,6 +547,9 @@ def fill(a):
             w.add("label", dataset_id=d, update_id=i, incident_id=n, labelled_at=now(), who="ann", label="fault", column_name="x", note="n")
             m = w.add("message", incident_id=n, key=f"{n}:open", channel="mail", subject="s", body="b", created_at=now(), send_at=now())
             w.add("message_attempt", message_id=m, attempted_at=now(), state="failed", tries=1, error="e", next_try_at=now(), sent_at=now())
+            w.add("model", dataset_id=d, made_at=now(), kind="past", stamp="s", learned=i, sha256="ab"*32, size=10)
+            g = w.add("ingestion", dataset_id=d, update_id=i, file_name="f.csv", file_hash=f"{i:064}", ingested_at=now(), row_count=3, valid_count=2, invalid_count=1, criticality="high", note="n")
+            w.add("ingestion_event", ingestion_id=g, happened_at=now(), what="split", channel="file", state="done", note="n")
     put(a, 9)
 
 def flipped(v):
