@@ -210,6 +210,7 @@ class _Store:
         "Errors of the database as errors of this package."
         try: yield
         except getattr(self._db, "Error", ()) as e: raise self._db.failed(e) from e
+        except UnicodeDecodeError as e: raise SourceError(f"archive {self._db.shown!r}: a text in it is no text any more: the file is damaged: restore it from a backup") from e
 
 # %% ../nbs/03c_archive.ipynb #30336317
 @contextmanager

@@ -142,6 +142,8 @@ class Plan:
     low:int=250_000      # different values up to which a text file's column is kept whole
     group:int=10         # columns in one pass
 
+
+# %% ../nbs/01c_engine.ipynb #f3a5034c
 def expected_distinct(
     n:int, # rows seen
     d:int, # different values among them
