@@ -256,11 +256,14 @@ def do_assess(a)->Done:
     return Done(got.to_dict(), _coloured(got.text(), got.verdict, colour), code)
 
 def _assess_archived(a, root): # of a captured dataset the archive knows all; None if it is none
-    from dsmon_research.monitor import archive_at, captured, judge_archived
+    from dsmon_research.monitor import archive_at, captured, judge_archived, uncaptured
     store = archive_at(root)
     if store is None: return None
     with store:
         if not captured(store, a.name): return None
+        if a.update is None and (new := uncaptured(store, a.name, root)):
+            from dsmon_research.capture import capture
+            _say(f"{a.name}: {len(new)} new at the source, captured first"); capture(a.name, root, store)
         got, kept = judge_archived(store, a.name, a.update, root)
     code, colour = _verdicts[got.verdict]
     told = dict(assessment=kept.assessment, new=kept.new, incident=kept.incident and kept.incident.id, what=kept.what)

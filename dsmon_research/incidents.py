@@ -295,7 +295,7 @@ class Feedback:
     def truth(self):
         "As `judge.Truth`: an alarm on a fault is confirmed, so the walk does not learn from it."
         from dsmon_research.judge import Truth
-        return Truth(self.fault.copy(), np.where(self.fault, "labelled", "").astype(object), np.empty(0, int), np.empty(0, object))
+        return Truth(self.fault.copy(), np.where(self.fault, "labelled", "").astype(object), np.empty(0, int), np.empty(0, object), False)
     def to_frame(self):
         "One row an update."
         import pandas as pd
