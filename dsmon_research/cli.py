@@ -256,6 +256,9 @@ def do_assess(a)->Done:
     return Done(got.to_dict(), _coloured(got.text(), got.verdict, colour), code)
 
 def _assess_archived(a, root): # of a captured dataset the archive knows all; None if it is none
+    from dsmon_research.archive import archive_url
+    url = archive_url(root)
+    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).is_file(): return None # what an archive needs takes longer to import
     from dsmon_research.monitor import archive_at, captured, judge_archived, uncaptured
     store = archive_at(root)
     if store is None: return None

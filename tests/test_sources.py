@@ -217,7 +217,7 @@ BOMBS = {"zeros.csv.gz": gzip.compress(bytes(250_000_000), 9), "layers.csv.gz": 
 @pytest.mark.parametrize("name", BOMBS)
 def test_bombs_are_refused(tmp_path, name):
     (tmp_path/name).write_bytes(BOMBS[name])
-    code = "import resource, sys\nresource.setrlimit(resource.RLIMIT_AS, (2_000_000_000,)*2)\nfrom dsmon_research.collect import updates\nfrom dsmon_research.project import SourceError\ntry: next(iter(updates(sys.argv[1]))).read()\nexcept SourceError as e: print('refused', e)\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    code = "import re, resource, sys\nresource.setrlimit(resource.RLIMIT_AS, (2_000_000_000,)*2)\nfrom dsmon_research.collect import updates\nfrom dsmon_research.project import SourceError\ntry: next(iter(updates(sys.argv[1]))).read()\nexcept SourceError as e: print('refused', e)\nprint(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1])"
     done = subprocess.run([sys.executable, "-c", code, f"files:{tmp_path/name}"], capture_output=True, text=True, cwd=ROOT)
     said = done.stdout.splitlines()
     assert said and said[0].startswith("refused"), done.stderr[-300:]
