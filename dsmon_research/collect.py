@@ -184,7 +184,7 @@ def _example_updates(
 def _same(table): return table
 
 # %% ../nbs/03_collect.ipynb #d68c833e
-SOURCES = {"files": _file_updates, "example": _example_updates, "socrata": "socrata", "log": "logs", "git": "gitfile", "sql": "sqltable", "public": "datasets"}
+SOURCES = {"files": _file_updates, "example": _example_updates, "socrata": "socrata", "log": "logs", "git": "gitfile", "sql": "sqltable", "tar": "tarball", "public": "datasets"}
 # scheme -> (rest of the URI, dataset, root) -> updates in time order; a text names a module of this package whose `source_updates` is that
 
 def _source(scheme):
