@@ -472,7 +472,7 @@ def do_portal(a)->Done:
     from dsmon_research.portal import Asset, watch_portal
     root = None if os.environ.get("DSMON_ARCHIVE") and not os.environ.get("DSMON_ROOT") else find_root()
     if not a.rate > 0: raise UsageError("--rate: requests a second, above 0")
-    got = watch_portal(Asset(a.domain.lower(), token=a.token or "", login=a.login or "", rate=a.rate), root, most=a.most)
+    got = watch_portal(Asset(a.domain.lower(), token=a.token or "", login=a.login or "", rate=a.rate), root, most=a.most, say=None if sys.stderr.isatty() else _say)
     return Done(got.to_dict(), got.text(), 5 if got.failed else 0)
 
 def do_watch(a)->Done:
