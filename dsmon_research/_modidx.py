@@ -722,6 +722,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                         'dsmon_research.collect._same': ('collect.html#_same', 'dsmon_research/collect.py'),
                                         'dsmon_research.collect._shown': ('collect.html#_shown', 'dsmon_research/collect.py'),
                                         'dsmon_research.collect._source': ('collect.html#_source', 'dsmon_research/collect.py'),
+                                        'dsmon_research.collect._stem': ('collect.html#_stem', 'dsmon_research/collect.py'),
                                         'dsmon_research.collect._store': ('collect.html#_store', 'dsmon_research/collect.py'),
                                         'dsmon_research.collect._swap': ('collect.html#_swap', 'dsmon_research/collect.py'),
                                         'dsmon_research.collect._times': ('collect.html#_times', 'dsmon_research/collect.py'),

@@ -53,6 +53,11 @@ def _natural(name): return [(0, int(p), "") if p.isdecimal() else (1, 0, p) for 
 _suffixes = (".csv", ".tsv", ".tab", ".parquet", ".pq")
 _others = (".jsonl", ".ndjson", ".json", ".xlsx", ".xlsm", ".gz", ".bz2", ".xz", ".zst", ".zip") # see `formats`
 
+def _stem(path): # the name without its kind: what is packed later is still the same update
+    whole = Path(path)
+    inner = Path(whole.stem)
+    return inner.stem if whole.suffix.lower() in (".gz", ".bz2", ".xz", ".zst") and inner.suffix.lower() in _suffixes+_others else whole.stem
+
 def _reader(path): # how one file is read
     if path.suffix.lower() not in _others: return functools.partial(read_table, path)
     from dsmon_research.formats import read_file
@@ -93,12 +98,11 @@ def _times(how, ids, modified, reads): # one a file; without a date in every one
     return [datetime(1970, 1, 1, tzinfo=timezone.utc)+timedelta(days=i) for i in range(len(ids))] if None in times else times
 
 def _remote_updates(pattern, ds):
-    from pathlib import PurePosixPath
     from dsmon_research.formats import remote_files
     if ds is not None and ds.sha256: raise UsageError("sha256 is of a file on this disk: leave it out")
     pattern, how = _dated_by(pattern)
-    found = sorted(remote_files(pattern), key=lambda f: _natural(PurePosixPath(f[0]).stem))
-    ids = [PurePosixPath(f[0]).stem for f in found]
+    found = sorted(remote_files(pattern), key=lambda f: _natural(_stem(f[0])))
+    ids = [_stem(f[0]) for f in found]
     if len(set(ids)) < len(ids): raise UsageError("two remote files have one name: each needs its own, narrow the pattern")
     times = _times(how, ids, [f[2] for f in found], [f[4] for f in found])
     return sorted([Update(i, t, f[4], f[0], f[1], f"{f[1]}:{f[3]}") for i, t, f in zip(ids, times, found)], key=lambda u: u.time)
@@ -112,9 +116,9 @@ def _file_updates(
     "One update per matching file."
     if "://" in pattern: return _remote_updates(pattern, ds)
     pattern, how = _dated_by(pattern)
-    hits = sorted(_matches(pattern, root), key=lambda p: (_natural(p.stem), str(p)))
+    hits = sorted(_matches(pattern, root), key=lambda p: (_natural(_stem(p)), str(p)))
     _check_sha256(hits, ds)
-    ids, base = [_shown(p.stem) for p in hits], Path(root or "/nowhere")
+    ids, base = [_shown(_stem(p)) for p in hits], Path(root or "/nowhere")
     owner = {}
     for name, p in zip(ids, hits):
         if (first := owner.setdefault(name, p)) is not p:

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 
 import pyarrow as pa
 
-from .collect import Update, _natural, _times, name_time
+from .collect import Update, _natural, _stem, _times, name_time
 from .project import SourceError, UsageError, find_root
 
 # %% ../nbs/03p_tarball.ipynb #03a7ba06
@@ -40,7 +40,7 @@ def _wanted(pattern, name): # `*` stops at no slash; hidden files and what macOS
 
 # %% ../nbs/03p_tarball.ipynb #03a7ba08
 def _members(names): # (id, time, published or None) of each, one update a member
-    stems = [PurePosixPath(n).stem for n in names]
+    stems = [_stem(n) for n in names]
     ids = stems if len(set(stems)) == len(stems) else [str(PurePosixPath(n).with_suffix("")) for n in names]
     if len(set(ids)) < len(ids): raise UsageError("tar: two members have one name: narrow them with ?members=PATTERN")
     return list(zip(ids, _times("name", stems, None, None), [None]*len(ids)))

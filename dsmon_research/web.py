@@ -145,7 +145,7 @@ _busy = (202, 408, 425, 429, 500, 502, 503, 504)
 def _told(r): # what an error answer says of itself, for people; never its headers
     text = r.read()[:2000].decode("utf-8", "replace") if int(r.headers.get("content-length") or 0) < 100_000 else ""
     said = re.search(r'"(?:message|description)"\s*:\s*"([^"]{1,160})', text)
-    return f": {said[1]}" if said else ""
+    return ": "+"".join(c if c.isprintable() else "·" for c in said[1]) if said else ""
 
 # %% ../nbs/03e_web.ipynb #70bbd019
 class Web:
