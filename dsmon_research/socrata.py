@@ -207,7 +207,7 @@ def _page_bytes(p, id, n, size, path, held): # page n, from the disk, from memor
     _fetch(p, id, n, size, part); os.replace(part, path)
     return path
 
-def _whole(p:Portal, id, state, folder): # all pages as one table, and their bytes; a page is read while the next one comes
+def _whole(p:Portal, id, state, folder): # all pages as one table, and their bytes; a page is read while the next one comes, the last while the portal is asked once more
     size, total, reading, held = state.rows if p.asset.api == "export" else p.asset.page, 0, [], []
     try:
         with ThreadPoolExecutor(1) as pool:
@@ -216,6 +216,7 @@ def _whole(p:Portal, id, state, folder): # all pages as one table, and their byt
                 reading.append(pool.submit(_page, raw, wanted)); total += raw.stat().st_size if isinstance(raw, Path) else len(raw)
                 if sum(len(r) for _, r in held) > HELD: _write_down(held)
                 for r in reading: r.done() and r.result() # stop at the first that is bad
+            if state_of(p, p.view(id), count_rows(p, id)) != state: raise Moved("the data changed during the pull")
             pages = [r.result() for r in reading]
     except BaseException as e:
         if not isinstance(e, Moved): _write_down(held)
@@ -238,9 +239,7 @@ def _attempt(p, id, folder, kept): # the new extract, None if it is kept already
     before = state_of(p, view, count_rows(p, id))
     work = folder/f".pull-{hashlib.sha256(f'{before.stamp} {before.rows} {p.asset.api} {p.asset.page}'.encode()).hexdigest()[:16]}"
     work.mkdir(parents=True, exist_ok=True)
-    try:
-        table, size = _whole(p, id, before, work)
-        if state_of(p, p.view(id), count_rows(p, id)) != before: raise Moved("the data changed during the pull")
+    try: table, size = _whole(p, id, before, work)
     except Moved: shutil.rmtree(work); raise
     path = save_extract(folder, table.replace_schema_metadata({"bad_lines": "0", "encoding": "utf-8", "delimiter": ","}), before.id, before.time, before.stamp, f"{p.asset.domain}/{id}", size)
     shutil.rmtree(work)
