@@ -205,6 +205,7 @@ class Captured:
     "What one capture did: versions that were new, revised, unreadable; comparisons made anew; updates that are in the source and in the archive."
     dataset:str; new:list=field(default_factory=list); revision:list=field(default_factory=list); unreadable:list=field(default_factory=list)
     waiting:list=field(default_factory=list); compared:int=0; listed:int=0; archived:int=0
+    why:dict=field(default_factory=dict) # unreadable version -> reason
 
     def to_dict(self): return asdict(self)
     def to_frame(self):
@@ -213,7 +214,8 @@ class Captured:
         return pd.DataFrame([(w, v) for w in ("new", "revision", "unreadable", "waiting") for v in getattr(self, w)], columns=["what", "update"])
     def text(self):
         said = [f"{len(v)} {w}" for w, v in (("new", self.new), ("revised", self.revision), ("unreadable", self.unreadable), ("still being written", self.waiting)) if v]
-        odd = "".join(f"\n  unreadable: {ascii(v)[1:-1]}" for v in self.unreadable[:10])
+        plain = lambda text: "".join(c if c.isprintable() else "·" for c in text)
+        odd = "".join(f"\n  unreadable: {ascii(v)[1:-1]}: {plain(self.why.get(v, ''))}" for v in self.unreadable[:10])
         return f"{self.dataset}: {', '.join(said) or 'nothing new'}; {self.archived} updates in the archive, {self.listed} at the source{odd}"
     def _repr_html_(self):
         from html import escape
@@ -242,7 +244,10 @@ def _shown(new, name): # with a progress bar where there is something to wait fo
     return tqdm(new, desc=f"capture {name}", unit="update", disable=None)
 
 def _take(a, name, ds, listing, new, root, most, marks, contents, out): # look at these updates and keep what is new
-    last, batch = None, Batch(a, lambda what, _, got: what in ("seen", "moved") or getattr(out, what).append(got.update.id))
+    def told(what, _, got):
+        if what not in ("seen", "moved"): getattr(out, what).append(got.update.id)
+        if what == "unreadable": out.why[got.update.id] = got.error
+    last, batch = None, Batch(a, told)
     try:
         for n in _shown(new, name):
             got, before, u = look(listing[n], ds, root), None, listing[n]

@@ -50,7 +50,7 @@ def do_init(a)->Done:
         own = dict(usual=params.backtest.alerts_per_month, least=params.backtest.min_calibration)
     got = propose(a.source, here[0], a.key, _described(a.contract), **own)
     to, said = register(name, got.block, a.force), got.to_dict()
-    lines = [f"{name}: {got.updates:,} updates of about {got.rows:,.0f} rows, added to {to}", *got.lines()]
+    lines = [f"{name}: {got.updates:,} update{'s' if got.updates != 1 else ''} of about {got.rows:,.0f} rows, added to {to}", *got.lines()]
     lines += [f"next: `dsmon backtest {name}` finds the best detector, `dsmon assess {name}` judges the newest update"]
     more = dict(rhythm=said["rhythm"] | dict(words=got.rhythm.text()), budget=said["budget"] | dict(words=got.budget.text()))
     return Done(dict(dataset=name, params=str(to), block=got.block, updates=got.updates) | more, "\n".join(lines))
@@ -231,7 +231,7 @@ def do_capture(a)->Done:
     "`dsmon capture NAME`: take what the source has and the archive does not."
     from dsmon_research.capture import capture
     got = capture(a.name, find_root())
-    return Done(got.to_dict(), got.text())
+    return Done(got.to_dict(), got.text(), 5 if got.unreadable else 0)
 
 def do_archive(a)->Done:
     "`dsmon archive verify|export|migrate`: the operational archive as a whole."

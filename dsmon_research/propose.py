@@ -62,9 +62,10 @@ class Rhythm:
     regular:float|None=None  # share of the distances that fit
     weekdays:tuple=()        # 0 = Monday; empty where days of the week play no part
     per_month:float|None=None
+    undated:tuple=()         # the first names without a date, where others have one
 
     def text(self):
-        if self.every is None: return "not known: the updates carry no dates"
+        if self.every is None: return "not known: "+(f"no date in the name {self.undated[0][:60]!r}" if self.undated else "the updates carry no dates, or are fewer than three")
         off = [d for i, d in enumerate(_days) if i not in self.weekdays] if self.weekdays else []
         days = "" if not off else f", without {' and '.join(off)}" if len(off) < 4 else f", on {', '.join(_days[i] for i in self.weekdays)}"
         return every_words(self.every)+days+("" if self.regular is None or self.regular >= .9 else f", irregular ({self.regular:.0%} of the distances fit)".replace("%", " %"))
@@ -112,7 +113,7 @@ class BudgetProposal:
     have:int                 # updates that are there
 
     def text(self):
-        if self.per_update is None: return f"{self.alerts_per_month:g} false alerts a month (the project's): how many updates make a month is not known"
+        if self.per_update is None: return f"{self.alerts_per_month:g} false alert{'s' if self.alerts_per_month != 1 else ''} a month (the project's): how many updates make a month is not known"
         per_month = self.alerts_per_month/self.per_update
         own = "the project's" if self.alerts_per_month == self.usual else f"the project's {self.usual:g} would be one in {max(per_month/self.usual, 1):.2g}"
         first = f"first verdict after {self.needed} updates" if self.have < self.needed else "enough updates for a verdict"
@@ -164,7 +165,7 @@ def propose(
     usual:float=1., least:int=20, # the project's budget; past updates that a verdict needs
 )->Proposal:
     "Look at a source; `SourceError` if there is nothing to look at, `UsageError` if the key is not there."
-    from dsmon_research.collect import updates
+    from dsmon_research.collect import name_time, updates
     found = list(updates(source, None, root))
     if not found: raise SourceError(f"{source.partition(':')[0]}: the source can be read but has no update yet: try again when there is one")
     tables = [u.read() for u in found[:3]]
@@ -174,6 +175,7 @@ def propose(
     times = [u.time for u in found]
     r = rhythm(times)
     if r.every is None and known and known.every: r = Rhythm(known.every, None, (), 30.44*86400/known.every)
+    if r.every is None and 0 < len(odd := [u.id for u in found if name_time(u.id) is None]) < len(found): r = Rhythm(undated=tuple(odd[:3]))
     return Proposal(source, len(found), sum(t.num_rows for t in tables)/len(tables), tuple(columns), tuple(key or (known.key if known else ()) or propose_key(tables)),
                     (known.time if known else None) or propose_time(tables[0]), propose_season(times), r, propose_budget(r, len(found), usual, least))
 

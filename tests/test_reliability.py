@@ -11,16 +11,8 @@ from dsmon_research import collect, extracts as ex, gitfile, logs, portal, propo
 from dsmon_research.archive import Archive, export, verify
 from dsmon_research.capture import capture
 from dsmon_research.config import SourceError, UsageError
-from dsmon_research.tables import migrate
 
 SOAK = bool(os.environ.get("DSMON_SOAK"))
-
-
-@pytest.fixture(scope="session")
-def empty(tmp_path_factory): # an archive without a record, to be copied: making one costs more than a capture
-    at = tmp_path_factory.mktemp("empty")/"archive.db"
-    migrate(f"sqlite:///{at}")
-    return at.read_bytes()
 
 
 def project(folder, source, empty=b"", key="[]"):
@@ -39,7 +31,7 @@ def history_of(folder): # what the archive says in the end, apart from when it w
         return [(i, str(t), digest(h, n)) for n, (i, t) in enumerate(zip(h.ids, h.times))], len(a.select('SELECT id FROM "update"')), bool(verify(a))
 
 
-def test_permutations_of_arrival_give_one_archive(tmp_path, monkeypatch, empty):
+def test_permutations_of_arrival_give_one_archive(tmp_path, monkeypatch, empty_archive):
     "Updates that come late, twice, out of order and with a revision between them: always the state of those who came in order."
     day = lambda d: datetime(2026, 1, d, tzinfo=timezone.utc)
     tables = [pa.table(dict(k=list(range(40+3*n)), v=[(7*i+n) % 11/4 for i in range(40+3*n)])) for n in range(7)]
@@ -48,7 +40,7 @@ def test_permutations_of_arrival_give_one_archive(tmp_path, monkeypatch, empty):
     there = []
     monkeypatch.setitem(collect.SOURCES, "made", lambda *_: sorted(there, key=lambda u: u.time))
     def arrive(order, rng, name):
-        folder = tmp_path/name; folder.mkdir(); project(folder, "made:x", empty, "[k]"); there.clear()
+        folder = tmp_path/name; folder.mkdir(); project(folder, "made:x", empty_archive, "[k]"); there.clear()
         for step in order:
             there[:] = [u for u in there if u.id != step.id]+[step]
             for _ in range(rng.choice((0, 1, 1, 2)) if step is not made[2] else 1): capture("d", folder)     # not looked at, looked at, twice
@@ -129,7 +121,7 @@ def payloads(n=200):
     return list(dict.fromkeys(out))[:n]
 
 
-def test_two_hundred_names_are_inert_everywhere(tmp_path, empty):
+def test_two_hundred_names_are_inert_everywhere(tmp_path, empty_archive):
     names = payloads()
     (tmp_path/"in").mkdir()
     table = pa.table({n: [n, "x"] for n in names})
@@ -138,7 +130,7 @@ def test_two_hundred_names_are_inert_everywhere(tmp_path, empty):
     (tmp_path/"in"/"2026-01-02.csv").write_bytes(("\n".join([",".join(map(cell, names)), ",".join(map(cell, names)), ",".join(map(cell, names))])+"\n").encode())
     (tmp_path/"in"/"2026-01-03.jsonl").write_text(json.dumps({n: n for n in names})+"\n")
     with gzip.open(tmp_path/"in"/"2026-01-04.tsv.gz", "wt", newline="") as f: f.write("\t".join(map(cell, names))+"\n"+"\t".join(map(cell, names))+"\n")
-    project(tmp_path, "files:in/*", empty)
+    project(tmp_path, "files:in/*", empty_archive)
     got = capture("d", tmp_path)
     assert got.new == [f"2026-01-0{n}" for n in (1, 2, 3, 4)], got.text()
     with Archive(root=tmp_path) as a:
