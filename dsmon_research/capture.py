@@ -92,7 +92,9 @@ def look(
     "Read one update."
     got = Look(u, stamp(u, ds, root))
     _settled(u, got.stamp)
-    try: got.table = u.read(); got.content = known[1] if got.stamp and got.stamp == known[0] else content_hash(got.table)
+    try:
+        if u.profile is not None: got.profile, got.content = u.profile(), u.stamp; return got # measured where it lies
+        got.table = u.read(); got.content = known[1] if got.stamp and got.stamp == known[0] else content_hash(got.table)
     except _broken as e: _failed(got, e, root)
     got.moving = got.stamp != stamp(u, ds, root)
     return got
@@ -222,7 +224,7 @@ class Captured:
         return f"<pre>{escape(self.text())}</pre>"
 
 def _known(a, name): # version -> its last stamp (None if it could not be read) and content; (version, content) that are stored; (version, stamp) that were read
-    rows = a.select('SELECT u.source_version, u.content_hash, u.row_count, s.stamp FROM dataset d JOIN "update" u ON u.dataset_id = d.id LEFT JOIN sighting s ON s.update_id = u.id WHERE d.name = ? ORDER BY coalesce(s.id, 0)', name)
+    rows = a.select('SELECT u.source_version, u.content_hash, u.row_count, s.stamp FROM dataset d JOIN "update" u ON u.dataset_id = d.id LEFT JOIN sighting s ON s.dataset_id = u.dataset_id AND s.source_version = u.source_version AND s.update_id = u.id WHERE d.name = ? ORDER BY coalesce(s.id, 0)', name)
     return {r["source_version"]: (None if r["row_count"] is None else r["stamp"], r["content_hash"]) for r in rows}, {(r["source_version"], r["content_hash"]) for r in rows}, {(r["source_version"], r["stamp"]) for r in rows if r["row_count"] is not None}
 
 def _todo(listing, marks, seen, ds, root): # places in the listing to look at, in the order in which they were published

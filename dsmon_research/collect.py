@@ -33,6 +33,7 @@ class Update:
     stamp:str = ""              # names this content, where the source can say so without its being read
     shown:datetime|None = None  # when it was published, where that is known apart from `time`: several contents of one id are its revisions
     facts:dict = field(default_factory=dict, repr=False, hash=False) # rows_created, rows_updated, rows_deleted, as the source itself says
+    profile:Callable|None = field(default=None, repr=False, hash=False) # gives the Profile where the source measures itself; there is nothing to read then
 
 # %% ../nbs/03_collect.ipynb #a4542b1d
 _dated = re.compile(r"(?<![0-9])((?:19|20)[0-9]{2})([-_.]?)([0-9]{2})\2([0-9]{2})"

@@ -168,16 +168,17 @@ def propose(
     from dsmon_research.collect import name_time, updates
     found = list(updates(source, None, root))
     if not found: raise SourceError(f"{source.partition(':')[0]}: the source can be read but has no update yet: try again when there is one")
-    tables = [u.read() for u in found[:3]]
-    columns, known = tables[0].column_names, described
+    there = found[-1].profile and found[-1].profile() # where the source measures itself there are no rows to look at
+    tables, known = [u.read() for u in found[:3]] if there is None else [], described
+    columns = [c.name for c in there.columns] if there else tables[0].column_names
     for what, some in (("--key", key), ("--contract", (*known.key, *filter(None, [known.time])) if known else ())):
-        if absent := [c for c in some for t in tables if c not in t.column_names]: raise UsageError(f"{what}: {'it names ' if what != '--key' else ''}{absent[0]!r}: no such column in the first updates: they have {', '.join(columns[:12])}")
+        if absent := [c for c in some for names in ([t.column_names for t in tables] or [columns]) if c not in names]: raise UsageError(f"{what}: {'it names ' if what != '--key' else ''}{absent[0]!r}: no such column in the first updates: they have {', '.join(columns[:12])}")
     times = [u.time for u in found]
     r = rhythm(times)
     if r.every is None and known and known.every: r = Rhythm(known.every, None, (), 30.44*86400/known.every)
     if r.every is None and 0 < len(odd := [u.id for u in found if name_time(u.id) is None]) < len(found): r = Rhythm(undated=tuple(odd[:3]))
-    return Proposal(source, len(found), sum(t.num_rows for t in tables)/len(tables), tuple(columns), tuple(key or (known.key if known else ()) or propose_key(tables)),
-                    (known.time if known else None) or propose_time(tables[0]), propose_season(times), r, propose_budget(r, len(found), usual, least))
+    return Proposal(source, len(found), there.table["rows"] if there else sum(t.num_rows for t in tables)/len(tables), tuple(columns), tuple(key or (known.key if known else ()) or propose_key(tables)),
+                    (known.time if known else None) or (propose_time(tables[0]) if tables else None), propose_season(times), r, propose_budget(r, len(found), usual, least))
 
 # %% ../nbs/03o_propose.ipynb #03c0de23
 def _yaml():

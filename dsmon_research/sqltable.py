@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, quote
 
 import pyarrow as pa
 
-from .collect import Update, content_hash, name_time
+from .collect import Update, _same, content_hash, name_time
 from .extracts import extract_folder, extracts, save_extract
 from .project import SourceError, UsageError, find_root
 from .web import secret
@@ -129,8 +129,9 @@ def _parts(rest): # url, table or query, options
     table, _, query = what.partition("?") if not what.lower().lstrip().startswith("select") else (what, "", "")
     got = dict(parse_qsl(query))
     if not hash_ or not table.strip(): raise UsageError("sql: write sql:URL#table or sql:URL#SELECT …")
-    if odd := set(got)-{"watermark"}: raise UsageError(f"sql: no option {sorted(odd)[0][:20]!r}: there is watermark")
-    return url, table.strip(), got.get("watermark")
+    if odd := set(got)-{"watermark", "profile"}: raise UsageError(f"sql: no option {sorted(odd)[0][:20]!r}: there are watermark, profile")
+    if got.get("profile", "there") != "there" or len(got) > 1: raise UsageError("sql: write ?watermark=COLUMN, or ?profile=there to let the database measure the table itself")
+    return url, table.strip(), got.get("watermark") or ("profile" in got)
 
 def _from(table): # what stands after FROM
     if not table.lower().startswith("select"): return quoted(table)
@@ -162,12 +163,13 @@ def _settled(folder, id, n): # had the newest step as many rows when it was last
 
 # %% ../nbs/03l_sqltable.ipynb #43e0b012
 def source_updates(
-    rest:str,        # URL#table?watermark=COLUMN, URL#SELECT …
+    rest:str,        # URL#table?watermark=COLUMN, URL#table?profile=there, URL#SELECT …
     ds, # its block in params.yaml, or None
     root:Path|None,
 )->list[Update]:
     "Look at the table, keep what is new, list what was kept."
     url, table, mark = _parts(rest)
+    if mark is True: return _there(rest, ds, root)
     with _Database(url, root) as db:
         origin, folder = f"{db.shown}#{table[:60]}", extract_folder(f"sql:{db.shown}#{table}#{mark or ''}", root)
         if mark: _steps(db, table, mark, folder, origin)
@@ -191,3 +193,21 @@ def profile_in_place(
     real, shown = database_url(url, root)
     plain = re.sub(r"^postgresql\+psycopg://", "postgresql://", real)
     return profile_url(plain, table, key, **how)
+
+# %% ../nbs/03l_sqltable.ipynb #43e0b01a
+def _gone(): raise SourceError("sql: this table is measured where it lies (profile=there): its rows are not read")
+
+def _there(rest, ds, root): # the states seen so far, the newest measured now
+    import functools, hashlib, json
+    from dsmon_research.project import atomic_write, dump_json
+    url, table, _ = _parts(rest)
+    shown = database_url(url, root)[1]
+    got = profile_in_place(rest, list(ds.key) if ds is not None and ds.key else None, root)
+    stamp, now = hashlib.sha256(dump_json({k: v for k, v in got.to_dict().items() if k != "name"}).encode()).hexdigest(), datetime.now(timezone.utc)
+    file = extract_folder(f"sql:{shown}#{table}?profile=there", root)/"states.json"
+    seen = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
+    if not seen or seen[-1]["stamp"] != stamp:
+        seen.append(dict(time=now.isoformat(), stamp=stamp))
+        atomic_write(file, dump_json(seen))
+    times = [datetime.fromisoformat(s["time"]) for s in seen]
+    return [Update(t.strftime("%Y-%m-%dT%H:%M:%S.%fZ"), t, _gone, f"{shown}#{table[:60]}", 0, s["stamp"], t, {}, _gone if n < len(seen)-1 else functools.partial(_same, got)) for n, (t, s) in enumerate(zip(times, seen))]

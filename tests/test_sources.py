@@ -255,6 +255,15 @@ def test_postgres_for_real(tmp_path, monkeypatch):
         assert (one.new, two.new) == (["2026-01-01", "2026-01-02"], ["2026-01-03"])
         t = list(collect.updates("sql:env:PGREF#SELECT * FROM sales WHERE note = 'a:b %% c' ORDER BY n", None, folder))[0].read()
         assert t.num_rows == 299 and t["n"][0].as_py() == 9007199254740994 and str(t["price"][0].as_py()) == "1.000000000000000001"
+        (tmp_path/"there").mkdir()
+        there = project(tmp_path/"there", "sql:env:PGREF#sales?profile=there", "[n]")
+        assert (len(capture("d", there).new), capture("d", there).new) == (1, [])
+        with psycopg.connect(url, autocommit=True) as con: con.execute("INSERT INTO sales VALUES ('2026-01-04', 1, 2, NULL, now())")
+        assert len(capture("d", there).new) == 1
+        with Archive(root=there) as a:
+            h = a.history("d")
+            assert (h.metric(None, "rows").tolist(), h.metric("note", "null_share").round(6).tolist()) == ([300, 301], [round(1/300, 6), round(2/301, 6)]) and verify(a)
+        assert [f.name for f in (there/"data"/"extracts").rglob("*") if f.is_file()] == ["states.json"]
         for bad in ("sql:env:PGREF#SELECT pg_sleep(0); DROP TABLE sales", 'sql:env:PGREF#sales"; DROP TABLE sales; --'):
             with pytest.raises((UsageError, SourceError)): list(collect.updates(bad, None, folder))
         with pytest.raises(SourceError, match="read-only"): list(collect.updates("sql:env:PGREF#SELECT lo_create(0)", None, folder))
