@@ -99,7 +99,7 @@ def _column(values): # Arrow array of anything
 def _query(self, sql, *values):
     with self.errors():
         if self.kind == "duckdb":
-            return self.con.execute(sql, list(values)).to_arrow_table()
+            return self.con.sql(sql, params=list(values)).to_arrow_table()
         got = self._rows(sql, values)
         names, parts = list(got.keys()), []
         while rows := got.fetchmany(50_000): parts.append(rows)
@@ -197,17 +197,15 @@ def profile_in_place(
 # %% ../nbs/03l_sqltable.ipynb #43e0b01a
 def _gone(): raise SourceError("sql: this table is measured where it lies (profile=there): its rows are not read")
 
-def _there(rest, ds, root): # the states seen so far, the newest measured now
+def _there(rest, ds, root): # the state of now; past ones are in the archive, or were never taken
     import functools, hashlib, json
     from dsmon_research.project import atomic_write, dump_json
     url, table, _ = _parts(rest)
     shown = database_url(url, root)[1]
     got = profile_in_place(rest, list(ds.key) if ds is not None and ds.key else None, root)
     stamp, now = hashlib.sha256(dump_json({k: v for k, v in got.to_dict().items() if k != "name"}).encode()).hexdigest(), datetime.now(timezone.utc)
-    file = extract_folder(f"sql:{shown}#{table}?profile=there", root)/"states.json"
-    seen = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
-    if not seen or seen[-1]["stamp"] != stamp:
-        seen.append(dict(time=now.isoformat(), stamp=stamp))
-        atomic_write(file, dump_json(seen))
-    times = [datetime.fromisoformat(s["time"]) for s in seen]
-    return [Update(t.strftime("%Y-%m-%dT%H:%M:%S.%fZ"), t, _gone, f"{shown}#{table[:60]}", 0, s["stamp"], t, {}, _gone if n < len(seen)-1 else functools.partial(_same, got)) for n, (t, s) in enumerate(zip(times, seen))]
+    file = extract_folder(f"sql:{shown}#{table}?profile=there", root)/"state.json"
+    seen = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    if seen.get("stamp") != stamp: seen = dict(time=now.isoformat(), stamp=stamp); atomic_write(file, dump_json(seen))
+    t = datetime.fromisoformat(seen["time"])
+    return [Update(t.strftime("%Y-%m-%dT%H:%M:%S.%fZ"), t, _gone, f"{shown}#{table[:60]}", 0, stamp, t, {}, functools.partial(_same, got))]

@@ -263,7 +263,7 @@ def test_postgres_for_real(tmp_path, monkeypatch):
         with Archive(root=there) as a:
             h = a.history("d")
             assert (h.metric(None, "rows").tolist(), h.metric("note", "null_share").round(6).tolist()) == ([300, 301], [round(1/300, 6), round(2/301, 6)]) and verify(a)
-        assert [f.name for f in (there/"data"/"extracts").rglob("*") if f.is_file()] == ["states.json"]
+        assert [f.name for f in (there/"data"/"extracts").rglob("*") if f.is_file()] == ["state.json"]
         for bad in ("sql:env:PGREF#SELECT pg_sleep(0); DROP TABLE sales", 'sql:env:PGREF#sales"; DROP TABLE sales; --'):
             with pytest.raises((UsageError, SourceError)): list(collect.updates(bad, None, folder))
         with pytest.raises(SourceError, match="read-only"): list(collect.updates("sql:env:PGREF#SELECT lo_create(0)", None, folder))
