@@ -83,7 +83,7 @@ def _raw_hash(path): # of what could not be read as a table
         with path.open("rb") as f: return "raw:"+hashlib.file_digest(f, "sha256").hexdigest()
     except OSError as e: return f"raw:{type(e).__name__}"
 
-def _failed(got, e, root): got.error, got.content, got.table = " ".join(str(e).split())[:500], _raw_hash(root/got.update.origin), None
+def _failed(got, e, root): got.error, got.content, got.table = " ".join(str(e).split()).replace(f"{root}/", "")[:500], _raw_hash(root/got.update.origin), None
 
 def look(
     u:Update, ds, root:Path,

@@ -183,6 +183,7 @@ def _assess_archived(a, root): # of a captured dataset the archive knows all; No
     more = f"\n  incident {kept.incident.id} {kept.what}" if kept.what else ""
     return Done(got.to_dict() | dict(recorded=told), _coloured(got.text()+more, got.verdict, colour), code)
 
+# %% ../nbs/14_cli.ipynb #19d0c7ee
 def _lineage(a, root, got, history): # --openlineage FILE
     from dsmon_research.config import dataset, load_params
     from dsmon_research.contract import measured, run_event

@@ -70,6 +70,7 @@ class Rhythm:
         days = "" if not off else f", without {' and '.join(off)}" if len(off) < 4 else f", on {', '.join(_days[i] for i in self.weekdays)}"
         return every_words(self.every)+days+("" if self.regular is None or self.regular >= .9 else f", irregular ({self.regular:.0%} of the distances fit)".replace("%", " %"))
 
+# %% ../nbs/03o_propose.ipynb #03c0de1a
 def rhythm(
     times:list, # of the updates, UTC, in order
 )->Rhythm:

@@ -10,8 +10,6 @@ import fnmatch, functools, hashlib, os
 from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qsl
 
-import pyarrow as pa
-
 from .collect import Update, _natural, _stem, _times, name_time
 from .project import SourceError, UsageError, find_root
 
