@@ -215,7 +215,7 @@ def _judge(self, rows:np.ndarray, floor:np.ndarray, slot:int)->dict:
     r = self.residuals_of(rows, slot)
     learned, floor = self.scale[:, None], floor*np.sqrt(TRUST/(TRUST+min(self.seen, self.residuals.shape[2])))
     z, scale = _standardise(r, self.centre[:, None], np.maximum(learned, floor))
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"): z = as_normal(z, self.known[:, None]/2*np.nan_to_num((scale/learned)**2, posinf=np.inf))
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"): z = as_normal(z, self.known[:, None]**2/60*np.nan_to_num((scale/learned)**2, posinf=np.inf))
     best = np.argmin(np.where(np.isfinite(scale) & np.isfinite(r), scale, np.inf)[:3], 0)
     partner = np.where(best == SEASON, STEP, LAST)
     pick = lambda a, i: np.take_along_axis(a, i[None], 0)[0]

@@ -182,7 +182,10 @@ def _champion(past, views): # score, p, fits
     if past.n < past.rules.warmup: return np.nan, np.nan, past.fits
     scores, fits = _scores(past, views)
     score = float(mean_surprise(np.array([scores]), [MEMBERS[m].logs for m in past.rules.names])[0] if past.rules.champion == "ensemble" else scores[0])
-    return score, float(past.calibration.judge(np.array([score]))[0]), fits
+    return score, float(past.calibration.judge(np.array([score])*_trust(past))[0]), fits
+
+def _trust(past): # what the score counts among the past ones
+    return past.record.trust if past.rules.champion == "ensemble" or MEMBERS[past.rules.champion].beyond else 1.
 
 # %% ../nbs/10b_online.ipynb #ed0f9f48
 def judge(
@@ -216,7 +219,7 @@ def learn(
     score = overall(views["z"])[0]
     fault = answer == "fault"
     out = fault or _extreme(score, past.surprises, past.run)
-    if np.isfinite(j.score): past.calibration.learn(j.score, 0. if fault else j.p, fault, answer is not None)
+    if np.isfinite(j.score): past.calibration.learn(j.score*_trust(past), 0. if fault else j.p, fault, answer is not None)
     past.record.see(views["z"][0], fault, not past.calibration.open)
     past.run = past.run+1 if out else 0
     if not out: past.surprises = [*past.surprises, score][-120:]

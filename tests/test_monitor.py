@@ -19,7 +19,7 @@ from dsmon_research.online import Past, from_bytes, to_bytes
 from dsmon_research.project import UsageError, dump_json
 from test_run import BAD, name, put
 
-MEMBERS = "[max_new, topk_new]"
+MEMBERS = "[max_new, next_new]"
 PARAMS = f"inject: {{faults: {{}}}}\nbacktest: {{detectors: {MEMBERS}, members: {MEMBERS}, champion: ensemble}}\ndatasets: {{shop: {{source: 'files:in/*.csv', key: [order], season: 7}}}}\n"
 HEAVY = {"tensorflow", "keras", "mlflow", "pyod", "sklearn", "scipy", "pandas", "pydantic", "ruamel", "duckdb", "matplotlib", "fastcore", "sqlalchemy", "alembic"}
 
@@ -123,7 +123,7 @@ def test_a_late_update_makes_another_past(shop, monkeypatch):
         assert len(a.part(listed, [])) == 0
 
 def test_another_champion_walks_through_the_archive(shop):
-    (shop/"params.yaml").write_text(PARAMS.replace("champion: ensemble", "champion: knn_z").replace(f"detectors: {MEMBERS}", "detectors: [max_new, topk_new, knn_z]"))
+    (shop/"params.yaml").write_text(PARAMS.replace("champion: ensemble", "champion: knn_z").replace(f"detectors: {MEMBERS}", "detectors: [max_new, next_new, knn_z]"))
     got = Monitor("shop").assess(name(33))
     assert got.verdict == "unhealthy" and bytes_of(got) == bytes_of(walk(shop, 33)) and not (shop/"data/shop/.past-archived").exists()
     with open_(shop) as a: assert a.select("SELECT model_version FROM assessment")[0]["model_version"].startswith("knn_z ")
