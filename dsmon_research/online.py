@@ -31,24 +31,28 @@ _empty, _no = np.empty(0, np.uint64), np.empty(0)
 class Seen:
     "Values that occurred: sorted `hashes` with at least `level` leading zero bits."
     hashes:np.ndarray = field(default_factory=lambda: _empty); level:int = 0
+    asked:tuple = field(default=(None, None, None), repr=False, compare=False) # the last question and its answers
 
-    def _old(self, hashes): # (n,) bool: which occurred
-        if not len(self.hashes): return np.zeros(len(hashes), bool)
-        return self.hashes[np.minimum(np.searchsorted(self.hashes, hashes), len(self.hashes)-1)] == hashes
+    def place(self, hashes): # (n,) where they stand or would stand, (n,) bool: which occurred
+        if self.asked[0] is not hashes:
+            at = np.searchsorted(self.hashes, hashes)
+            self.asked = hashes, at, self.hashes[np.minimum(at, len(self.hashes)-1)] == hashes if len(self.hashes) else np.zeros(len(hashes), bool)
+        return self.asked[1:]
 
     def novel(self, s)->float: # NaN where nothing is filled
         "Share of filled rows whose value did not occur."
         s = s.at(max(self.level, s.level))
-        return float(s.counts[~self._old(s.hashes)].sum()/s.counts.sum()) if s.counts.sum() else np.nan
+        return float(s.counts[~self.place(s.hashes)[1]].sum()/s.counts.sum()) if s.counts.sum() else np.nan
 
     def add(self, s):
         "With a sketch's values; thinned where they become too many."
         level = max(self.level, s.level)
-        self.hashes, new = sampled(self.hashes, level), s.at(level).hashes
-        new = new[~self._old(new)]
-        got = np.insert(self.hashes, np.searchsorted(self.hashes, new), new) if len(new) else self.hashes
-        while len(got) > WIDEST: level += 1; got = sampled(got, level)
-        self.hashes, self.level = got, level
+        if level > self.level: self.hashes, self.asked = sampled(self.hashes, level), (None, None, None)
+        today = s.at(level).hashes
+        at, old = self.place(today)
+        if not old.all(): self.hashes = np.insert(self.hashes, at[~old], today[~old])
+        while len(self.hashes) > WIDEST: level += 1; self.hashes = sampled(self.hashes, level)
+        self.level, self.asked = level, (None, None, None)
 
 # %% ../nbs/10b_online.ipynb #e8115a77
 @dataclass
@@ -58,7 +62,7 @@ class ColumnPast:
     pool:np.ndarray = field(default_factory=lambda: _no)  # how often each of the values occurred in them
 
     def _widens(self, s): # does it have too many values, the update included?
-        return self.wide or max(self.values.level, s.level if s else 0) > 0 or (s is not None and len(self.values.hashes)+int((~self.values._old(s.hashes)).sum()) > MOST)
+        return self.wide or max(self.values.level, s.level if s else 0) > 0 or (s is not None and len(self.values.hashes)+int((~self.values.place(s.hashes)[1]).sum()) > MOST)
 
     def judge(self, s, n:int, grids:np.ndarray)->np.ndarray: # sketch (None = absent), updates before it, grids (28, 101) -> the relative metrics
         "What today's values say about the past."
@@ -71,8 +75,8 @@ class ColumnPast:
         return out
 
     def _shift(self, s): # lost share, drift
-        at, new = np.searchsorted(self.values.hashes, s.hashes), ~self.values._old(s.hashes)
-        past = np.insert(self.pool, at[new], 0.)
+        at, old = self.values.place(s.hashes)
+        past, new = self._room(s), ~old
         if not len(past): return np.nan, np.nan
         today = np.zeros(len(past), np.float32); today[at+np.cumsum(new)-new] = s.counts
         lost, js = distribution_shift(today[None], past[None], np.zeros(1))
@@ -82,11 +86,15 @@ class ColumnPast:
         "Take one update's sketch in."
         self.wide = self._widens(s)
         if s is not None:
-            if not self.wide: self.pool = np.insert(self.pool, np.searchsorted(self.values.hashes, s.hashes[~self.values._old(s.hashes)]), 0.)
+            if not self.wide: self.pool = self._room(s)
             self.values.add(s)
             if getattr(s, "grams", None) is not None: self.grams.add(s.grams)
         if self.wide or self.values.level: self.recent, self.pool = [], _no
         else: self._count((s.hashes, s.counts.astype(np.float32)) if s is not None else (_empty, np.empty(0, np.float32)))
+
+    def _room(self, s): # the pool with places for what is new
+        at, old = self.values.place(s.hashes)
+        return self.pool if old.all() else np.insert(self.pool, at[~old], 0.)
 
     def _count(self, today): # one update in, the oldest out; these are whole numbers: nothing is rounded
         self.recent = [*self.recent, today]
