@@ -46,6 +46,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                      'dsmon_research/archive.py'),
                                         'dsmon_research.archive._Postgres.prepare': ( 'archive.html#_postgres.prepare',
                                                                                       'dsmon_research/archive.py'),
+                                        'dsmon_research.archive._Postgres.said': ( 'archive.html#_postgres.said',
+                                                                                   'dsmon_research/archive.py'),
                                         'dsmon_research.archive._Postgres.stream': ( 'archive.html#_postgres.stream',
                                                                                      'dsmon_research/archive.py'),
                                         'dsmon_research.archive._Session': ('archive.html#_session', 'dsmon_research/archive.py'),

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from itertools import chain, groupby
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import numpy as np
 
@@ -105,16 +105,22 @@ class _Postgres:
     def connect(self):
         try: import psycopg
         except ImportError as e: raise UsageError("an archive in PostgreSQL needs psycopg: install dsmon_research[pg]") from e
-        self.Error = psycopg.Error
+        self.Error, said = psycopg.Error, ""
         try: con = psycopg.connect(self.url, autocommit=True, connect_timeout=15)
-        except psycopg.Error as e: raise SourceError(f"archive {self.shown}: {_first_line(e)}: is the server up, and the address right?") from e
+        except psycopg.Error as e: said = self.said(e)
+        if said: raise SourceError(f"archive {self.shown}: {said}: is the server up, and the address right?") # not `from e`: its text may hold the address
         con.execute("SET TIME ZONE 'UTC'")
         return con
 
     def failed(self, e):
         import psycopg
         kind = UsageError if isinstance(e, (psycopg.IntegrityError, psycopg.ProgrammingError, psycopg.DataError)) else SourceError
-        return kind(f"archive {self.shown}: {_first_line(e)}")
+        return kind(f"archive {self.shown}: {self.said(e)}")
+    def said(self, e): # the error's first line without what is secret in the address
+        text, login = _first_line(e), re.findall(r"//([^/]*:[^/]*)@", self.url)
+        secret = {self.url, *login, *(s.partition(":")[2] for s in login), *re.findall(r"password=([^&#]*)", self.url)}
+        for s in sorted({p for s in secret for p in (s, unquote(s), *s.partition("@")) if len(p) > 1}, key=len, reverse=True): text = text.replace(s, "…")
+        return text
     def stream(self, con, sql):
         cur = con.cursor(name=f"c{hashlib.sha256(sql.encode()).hexdigest()[:12]}")
         cur.itersize = 500
@@ -196,7 +202,7 @@ class _Store:
     def __init__(self, url:str, create:bool=True): # sqlite:///PATH or postgresql://…; may an absent store be made?
         if url.startswith("sqlite:///"): self._db = _Sqlite(url)
         elif re.match(r"postgres(ql)?(\+psycopg)?://", url): self._db = _Postgres(url)
-        else: raise UsageError(f"archive {url.partition(':')[0][:20]!r}: write sqlite:///PATH or postgresql://HOST/NAME")
+        else: raise UsageError(f"archive {url.partition('://')[0][:20] if '://' in url else 'address'!r}: write sqlite:///PATH or postgresql://HOST/NAME")
         self.url, self.create, self._con, self._owner = url, create, None, None
 
     def __enter__(self): return self

@@ -103,6 +103,8 @@ def test_nothing_is_judged_before_its_time():
     assert np.isnan(run(c, PAST[:20])).all() and c.past == PAST[:20].tolist() and c.open == []
     assert c.judge(np.array([PAST[20]])) == p_values(recent(PAST[:20].tolist()), PAST[20:21], 2)
     assert np.isnan(Calibration(.05, 5).judge(np.ones(3))).tolist() == [True]*3
+    c = Calibration(.05)                                                                                     # twenty, and seven alerts that wait, unless said otherwise
+    assert np.isnan(run(c, PAST[:20])).all() and np.isfinite(run(c, PAST[20:21])).all() and c.patience == 7
 
 def test_an_open_alert_waits():
     "Nobody answered: it is no past yet; the first update without an alert settles it, or the eighth alert in a row."
