@@ -51,7 +51,7 @@ def test_the_same_verdict_twice_is_one(a):
     assert groups(a) == before[1]
 
 
-TURNS = int(os.environ.get("DSMON_ORDERS", 10))                 # `DSMON_ORDERS=1000` is the long form
+TURNS = 1000 if os.environ.get("DSMON_SOAK") else 10
 ALERTS = "..aaa...bb.ccc....a.."
 
 
