@@ -18,7 +18,6 @@ from .archive import Archive, append_update, archive_url, named, now, row_counts
 from .collect import Update, content_hash, updates
 from .history import profile_update
 from .project import DsmonError, atomic_write, check_name, code_hash, find_root, settings
-from .profile import ColumnProfile, Profile, cell_hash, encode, row_hashes
 from .read import LARGE
 from .sketch import NULL, value_hashes
 from .tables import PAIRED
@@ -109,6 +108,7 @@ def measure(
 
 # %% ../nbs/03d_capture.ipynb #30336409
 def _row_hashes(table, key): # a Profile without metrics
+    from dsmon_research.profile import ColumnProfile, Profile, cell_hash, encode, row_hashes # heavier than all that a verdict needs of this module
     cols = []
     for name, values in zip(table.column_names, table.columns):
         e = encode(values)
@@ -119,6 +119,7 @@ def _row_hashes(table, key): # a Profile without metrics
 
 def earlier(u:Update, ds, root:Path, known:tuple=("", ""))->Look:
     "A look at an update that others are compared with."
+    from dsmon_research.profile import Profile
     got = look(u, ds, root, known)
     if got.table is None: return got
     try: got.profile = _row_hashes(got.table, ds.key) if got.table.num_rows <= LARGE else Profile({}, [], None)

@@ -77,6 +77,22 @@ def test_each_update_is_learned_once(shop, monkeypatch):
     with open_(shop) as a: judge_archived(a, "shop", name(20), shop)   # an old one: the past of the newest stays
     assert len(learned) == 20 and (shop/"data/shop/.past-archived").read_bytes() == before
 
+def test_a_long_past_is_learned_when_it_is_captured(shop, monkeypatch, capsys):
+    "In pieces that are written down: who is interrupted goes on there. The first verdict then learns nothing more."
+    (shop/"data/archive.db").unlink(); monkeypatch.setattr(monitor, "LONG", 35); learned = watch(monkeypatch)
+    assert main(["capture", "shop"]) == 0 and "learning from 35 updates" in capsys.readouterr().err and learned == [name(d) for d in range(34)]
+    learned.clear(); first = Monitor("shop").assess()
+    assert learned == [] and bytes_of(first) == bytes_of(walk(shop, 34))
+    (shop/"data/shop/.past-archived").unlink(); monkeypatch.setattr(monitor, "STEP", 4); monkeypatch.setattr(monitor, "REST", 2)
+    real, count = monitor.learn, []
+    def interrupted(p, j, answer=None):
+        count.append(1)
+        if len(count) == 30: raise KeyboardInterrupt
+        return real(p, j, answer)
+    with monkeypatch.context() as m, pytest.raises(KeyboardInterrupt): m.setattr(monitor, "learn", interrupted); Monitor("shop").assess()
+    learned.clear()
+    assert bytes_of(Monitor("shop").assess()) == bytes_of(first) and learned == [name(d) for d in range(24, 34)]
+
 def test_no_file_is_loaded_that_the_archive_does_not_vouch_for(shop, monkeypatch):
     "Changed, cut, sound in itself but of somebody else, or of another archive: not even opened."
     with open_(shop) as a: first = judge_archived(a, "shop", root=shop)[0]
