@@ -1518,6 +1518,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                           'dsmon_research.incidents._lead': ('incidents.html#_lead', 'dsmon_research/incidents.py'),
                                           'dsmon_research.incidents._line_of': ('incidents.html#_line_of', 'dsmon_research/incidents.py'),
                                           'dsmon_research.incidents._move': ('incidents.html#_move', 'dsmon_research/incidents.py'),
+                                          'dsmon_research.incidents._n': ('incidents.html#_n', 'dsmon_research/incidents.py'),
                                           'dsmon_research.incidents._place': ('incidents.html#_place', 'dsmon_research/incidents.py'),
                                           'dsmon_research.incidents._quiet': ('incidents.html#_quiet', 'dsmon_research/incidents.py'),
                                           'dsmon_research.incidents._text': ('incidents.html#_text', 'dsmon_research/incidents.py'),

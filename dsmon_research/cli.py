@@ -155,7 +155,7 @@ def do_init(a)->Done:
     rows = sum(t.num_rows for t in tables)/len(tables)
     lines = [f"{name}: {len(found)} updates of about {rows:,.0f} rows, added to {root/'params.yaml'}"]
     lines += [f"  {k:7} {', '.join(v) if isinstance(v, list) else v}" for k, v in block.items()]
-    lines += [f"next: `dsmon backtest {name}` finds the best detector, `dsmon assess {name}` judges the newest update"]
+    lines += [f"next: `dsmon backtest {name}` finds the best detector, `dsmon assess {name}` judges the newest update, `dsmon run {name}` watches it (see docs/operations.md)"]
     return Done(dict(dataset=name, params=str(root/"params.yaml"), block=block, updates=len(found)), "\n".join(lines))
 
 # %% ../nbs/14_cli.ipynb #76969651
