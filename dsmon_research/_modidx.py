@@ -517,6 +517,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                         'dsmon_research.capture._row_hashes': ('capture.html#_row_hashes', 'dsmon_research/capture.py'),
                                         'dsmon_research.capture._settled': ('capture.html#_settled', 'dsmon_research/capture.py'),
                                         'dsmon_research.capture._shown': ('capture.html#_shown', 'dsmon_research/capture.py'),
+                                        'dsmon_research.capture._spaces': ('capture.html#_spaces', 'dsmon_research/capture.py'),
                                         'dsmon_research.capture._take': ('capture.html#_take', 'dsmon_research/capture.py'),
                                         'dsmon_research.capture._todo': ('capture.html#_todo', 'dsmon_research/capture.py'),
                                         'dsmon_research.capture.capture': ('capture.html#capture', 'dsmon_research/capture.py'),

@@ -43,8 +43,11 @@ def parameters(
     except (OSError, ValueError): got = None
     if not isinstance(got, dict) or got.get("of") != of:
         got = _checked(name, root, of)
-        if keep: atomic_write(file, json.dumps(got, allow_nan=False))
-    return SimpleNamespace(**{k: SimpleNamespace(**v) if isinstance(v, dict) else v for k, v in got.items()})
+        try: keep and atomic_write(file, json.dumps(got, allow_nan=False))
+        except OSError: return _spaces(got) # a folder that cannot be written costs the check of the next time, no more
+    return _spaces(got)
+
+def _spaces(got): return SimpleNamespace(**{k: SimpleNamespace(**v) if isinstance(v, dict) else v for k, v in got.items()})
 
 # %% ../nbs/03d_capture.ipynb #30336405
 TICK = 20_000_000 # nanoseconds: the coarsest clock of a usual local file system

@@ -6,7 +6,7 @@
 __all__ = ['LONG', 'STEP', 'REST', 'Judge', 'captured', 'uncaptured', 'judge_archived', 'archive_at', 'Monitor']
 
 # %% ../nbs/12aa_monitor.ipynb #c5mo0002
-import hashlib
+import hashlib, warnings
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -44,7 +44,8 @@ def _keep(a:Archive, dataset_id:int, file:Path, past:Past, stamp:str): # first t
     with a.write() as w:
         if not w.select("SELECT id FROM model WHERE dataset_id = ? AND sha256 = ? AND stamp = ?", dataset_id, digest, stamp):
             w.add("model", dataset_id=dataset_id, made_at=now(), kind="past", stamp=stamp, learned=past.n, sha256=digest, size=len(raw))
-    atomic_write(file, raw)
+    try: atomic_write(file, raw)
+    except OSError as e: warnings.warn(f"{file}: {e.strerror or e}: the verdict stands, but what was learned will be learned again: free some space, or mend the folder's rights", stacklevel=3)
 
 # %% ../nbs/12aa_monitor.ipynb #c5mo0009
 def _there(table):

@@ -205,6 +205,18 @@ def test_a_killed_assess_leaves_a_past_that_is_vouched_for(shop, monkeypatch):
     got = Monitor("shop").assess()
     assert learned == [name(34)] and bytes_of(got) == bytes_of(walk(shop, 35))
 
+def test_a_folder_that_cannot_be_written_costs_no_verdict(shop, monkeypatch):
+    "What was learned and the checked parameters are caches: without them it is slower, and said."
+    want = bytes_of(walk(shop, 34)); (shop/"data/shop/.parameters.json").unlink()
+    def full(*_): raise OSError(28, "No space left on device")
+    from dsmon_research import capture as c
+    with monkeypatch.context() as m:
+        m.setattr(monitor, "atomic_write", full); m.setattr(c, "atomic_write", full)
+        with pytest.warns(UserWarning, match="No space left on device: the verdict stands"): got = Monitor("shop").assess()
+    assert bytes_of(got) == want and not list((shop/"data/shop").glob(".p*"))
+    learned = watch(monkeypatch); Monitor("shop").assess()
+    assert len(learned) == 34 and {f.name for f in (shop/"data/shop").glob(".p*")} == {".parameters.json", ".past-archived"}
+
 def test_expected_after_close_adapt(shop):
     "Closing with `adapt` keeps its updates in the past, with `keep` takes them out."
     Monitor("shop").assess(name(33))
