@@ -119,7 +119,8 @@ class _Postgres:
     def said(self, e): # the error's first line without what is secret in the address
         text, login = _first_line(e), re.findall(r"//([^/]*:[^/]*)@", self.url)
         secret = {self.url, *login, *(s.partition(":")[2] for s in login), *re.findall(r"password=([^&#]*)", self.url)}
-        for s in sorted({p for s in secret for p in (s, unquote(s), *s.partition("@")) if len(p) > 1}, key=len, reverse=True): text = text.replace(s, "…")
+        parts = {p for s in secret for p in (s, unquote(s), *s.partition("@")) if len(p) > 1}
+        for p in sorted(parts, key=len, reverse=True): text = text.replace(p, "…")
         return text
     def stream(self, con, sql):
         cur = con.cursor(name=f"c{hashlib.sha256(sql.encode()).hexdigest()[:12]}")

@@ -81,6 +81,18 @@ class _Listed:
         except (DsmonError, OSError, ValueError): return None # it was readable when it was captured: the profile is in the archive
         return table if content_hash(table) == self.ups[n]["content_hash"] else None
 
+# %% ../nbs/12aa_monitor.ipynb #c5mo0010
+LONG, STEP, REST = 200, 32, 32 # updates whose learning takes seconds: done by `dsmon capture`; updates read at once; such steps after which what was learned is written down: a long first time that was interrupted goes on there
+
+def _shown(steps, what): # with a progress bar where there is something to wait for
+    if len(steps) <= 3: return steps
+    from tqdm import tqdm
+    return tqdm(steps, desc=what, unit_scale=STEP, unit="update", disable=None)
+
+def _each(h):
+    from dsmon_research.history import part
+    return (part(h, t, t+1) for t in range(len(h)))
+
 # %% ../nbs/12aa_monitor.ipynb #c5mo000a
 class Judge(_Listed):
     "Judges updates of an archived dataset, each against the sound ones before it."
@@ -119,17 +131,6 @@ class Judge(_Listed):
             for n_, u in zip(new[i:i+STEP], _each(self.a.part(self.ups, new[i:i+STEP]))): self.past = learn(self.past, judge(self.past, u, shown=False), self.answers.get(self.ups[n_]["id"]))
             if keep and (i+STEP >= len(new) or (i//STEP+1)%REST == 0): _keep(self.a, self.dataset_id, self.file, self.past, self.stamp(rules, at[:self.past.n]))
         return self.past
-
-LONG, STEP, REST = 200, 32, 32 # updates whose learning takes seconds: done by `dsmon capture`; updates read at once; such steps after which what was learned is written down: a long first time that was interrupted goes on there
-
-def _shown(steps, what): # with a progress bar where there is something to wait for
-    if len(steps) <= 3: return steps
-    from tqdm import tqdm
-    return tqdm(steps, desc=what, unit_scale=STEP, unit="update", disable=None)
-
-def _each(h):
-    from dsmon_research.history import part
-    return (part(h, t, t+1) for t in range(len(h)))
 
 # %% ../nbs/12aa_monitor.ipynb #c5mo000c
 def captured(a:Archive, name:str)->bool:

@@ -54,6 +54,12 @@ class Seen:
         while len(self.hashes) > WIDEST: level += 1; self.hashes = sampled(self.hashes, level)
         self.level, self.asked = level, (None, None, None)
 
+# %% ../nbs/10b_online.ipynb #e8115a78
+def _rank_shift(grid, grids): # distance in ranks to the pooled numbers of the recent updates
+    pool = grids[np.isfinite(grids).all(1)]
+    if grid is None or not np.isfinite(grid).all() or not len(pool): return np.nan
+    return rank_shift(grid[None], np.sort(pool, axis=None))[0]
+
 # %% ../nbs/10b_online.ipynb #e8115a77
 @dataclass
 class ColumnPast:
@@ -100,11 +106,6 @@ class ColumnPast:
         self.recent = [*self.recent, today]
         for sign, (h, n) in ((1, today), *((-1, old) for old in self.recent[:-WINDOW])): self.pool[np.searchsorted(self.values.hashes, h)] += sign*n
         self.recent = self.recent[-WINDOW:]
-
-def _rank_shift(grid, grids): # distance in ranks to the pooled numbers of the recent updates
-    pool = grids[np.isfinite(grids).all(1)]
-    if grid is None or not np.isfinite(grid).all() or not len(pool): return np.nan
-    return rank_shift(grid[None], np.sort(pool, axis=None))[0]
 
 # %% ../nbs/10b_online.ipynb #597e9966
 @dataclass(frozen=True)

@@ -61,3 +61,18 @@ def test_a_dictionary_is_widened_only_when_it_is_full(values):
         seen.add(n := len(set(got["a"].to_pylist())))
         assert got.schema.field("a").type == pa.dictionary(pa.int32() if n > 127 else pa.int8(), pa.string())
     assert max(seen) == values+1
+
+def test_what_changed_is_said_so_that_it_can_be_done_again():
+    "Rows that moved as the row each came from, cells as the new cells: from the clean table both give the faulty one."
+    t = pa.table({"a": range(40), "b": [f"w{i%7}" for i in range(40)]})
+    for kind in ("dropped_rows", "duplicated_rows"):
+        got = apply_fault(t, kind, .2, np.random.default_rng(2))
+        assert got.cells is None and got.table.equals(t.take(pa.array(got.index)))
+    for kind in ("missing", "constant", "typos"):
+        got = apply_fault(t, kind, .2, np.random.default_rng(2), "b")
+        assert got.index is None and [*got.cells] == [1]
+        rows, new = got.cells[1]; want = t["b"].to_pylist()
+        for r, v in zip(rows, new.to_pylist()): want[r] = v
+        assert got.table["b"].to_pylist() == want and got.table["a"].equals(t["a"])
+    got = apply_fault(t, "missing_column", 1, np.random.default_rng(2), "b")
+    assert got.index is None and got.cells is None
