@@ -161,7 +161,7 @@ def test_verdicts_with_and_without_a_past_are_the_same_bytes(shop):
     first = verdict(shop); assert file.is_file() and json.loads(first)["verdict"] == "unhealthy" and "EWR" in json.loads(first)["sentence"]
     kept = file.read_bytes()
     assert verdict(shop) == first and file.read_bytes() == kept
-    for bad in (kept[:-1], b"", kept.replace(b"dsmon past 1", b"dsmon past 0"), kept[:90]+kept):
+    for bad in (kept[:-1], b"", kept.replace(b"dsmon past 3", b"dsmon past 2"), kept[:90]+kept):
         file.write_bytes(bad)
         assert verdict(shop) == first and file.read_bytes() == kept
     h = history.load_history("shop", shop)
