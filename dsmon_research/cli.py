@@ -51,7 +51,7 @@ def do_init(a)->Done:
     got = propose(a.source, here[0], a.key, _described(a.contract), **own)
     to, said = register(name, got.block, a.force), got.to_dict()
     lines = [f"{name}: {got.updates:,} update{'s' if got.updates != 1 else ''} of about {got.rows:,.0f} rows, added to {to}", *got.lines()]
-    lines += [f"next: `dsmon backtest {name}` finds the best detector, `dsmon assess {name}` judges the newest update"]
+    lines += [f"next: `dsmon backtest {name}` finds the best detector, `dsmon assess {name}` judges the newest update, `dsmon run {name}` watches it (see docs/operations.md)"]
     more = dict(rhythm=said["rhythm"] | dict(words=got.rhythm.text()), budget=said["budget"] | dict(words=got.budget.text()))
     return Done(dict(dataset=name, params=str(to), block=got.block, updates=got.updates) | more, "\n".join(lines))
 
@@ -231,8 +231,16 @@ def _bench_verb(verb):
 def do_capture(a)->Done:
     "`dsmon capture NAME`: take what the source has and the archive does not."
     from dsmon_research.capture import capture
-    got = capture(a.name, find_root())
+    got = capture(a.name, root := find_root())
+    _learn_long(a.name, root, len(got.new))
     return Done(got.to_dict(), got.text(), 5 if got.unreadable else 0)
+
+def _learn_long(name, root, new): # a whole past came at once: walk through it now, so that no verdict has to wait for it
+    from dsmon_research import monitor
+    if new < monitor.LONG: return
+    from dsmon_research.archive import Archive
+    _say(f"{name}: learning from {new} updates, once")
+    with Archive(root=root) as store: monitor.Judge(store, name, root).learn()
 
 def do_archive(a)->Done:
     "`dsmon archive verify|export|migrate`: the operational archive as a whole."
