@@ -116,9 +116,9 @@ def payloads(n=200):
     base = ["<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "\"><svg/onload=alert(1)>", "'; DROP TABLE \"update\"; --", "\" OR 1=1 --", "Robert\"); DROP TABLE t;--", "=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1:A9)", "\t=1",
             "a\nb", "a\r\nb", "a\u2028b", "\u202egnp.exe", "\u2066isolated\u2069", "\u200bzero", "e\u0301", "é", "Ünïcödé", "日本語", "مرحبا", "שלום", "🙂", "\U0001f1ee\U0001f1f9", "a"*300, "`code`", "**bold**", "[pay](http://evil.example)", "![x](http://evil.example/x.png)",
             "{{7*7}}", "${jndi:ldap://x}", "%s%s%n", "{0.__class__}", "$\\frac{1}{2}$", "\\u0041", "a\\b", "../../etc/passwd", "..%2f..%2f", "C:\\x", "con", "NUL", "~", "-rf", "--help", "*", "?", "[x]", "a,b", "a;b", "a|b", "a\"b", "a'b", "null", "None", "NaN", "true", "0", "1e309", "0x1", "01", " ", "  a  ", ".", "·", "name·2", "#date=mtime", "?what=rows", "a#b", "&amp;", "&lt;b&gt;", "<!-- x -->", "]]>", "\x1b[31mred\x1b[0m", "\x07bell", "\x7f", "\u0085", "ﬀ", "İ", "ß", "ǆ"]
-    rng, out = random.Random(3), list(dict.fromkeys(base))
-    while len(out) < n: out.append(out[rng.randrange(len(base))]+out[rng.randrange(len(base))])
-    return list(dict.fromkeys(out))[:n]
+    rng, out = random.Random(3), dict.fromkeys(base)
+    while len(out) < n: out[rng.choice(base)+rng.choice(base)] = None
+    return list(out)[:n]
 
 
 def test_two_hundred_names_are_inert_everywhere(tmp_path, empty_archive):
@@ -283,8 +283,14 @@ def test_the_listener_outlives_its_backend(tmp_path):
     server = pgserver.get_server(str(tmp_path/"pg"), cleanup_mode="stop")
     try:
         url, t, runs, said = server.get_uri(), trigger.Trigger("load_log", "d"), [], []
-        def insert(n):
-            with psycopg.connect(url, autocommit=True) as con: con.execute("INSERT INTO load_log (n) VALUES (%s)", (n,))
+        def insert(n): # again while the server starts
+            until = time.monotonic()+60
+            while True:
+                try:
+                    with psycopg.connect(url, autocommit=True) as con: return con.execute("INSERT INTO load_log (n) VALUES (%s)", (n,))
+                except psycopg.OperationalError:
+                    if time.monotonic() > until: raise
+                    time.sleep(.2)
         def wait_for(what, seconds=60):
             until = time.monotonic()+seconds
             while not what():
@@ -301,15 +307,17 @@ def test_the_listener_outlives_its_backend(tmp_path):
         wait_for(lambda: runs == [1])
         insert(2); wait_for(lambda: runs == [1, 2])                              # a signal
         backend = "SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+        def ears(): # the listener's own backend, when those of others are gone
+            with psycopg.connect(url, autocommit=True) as con: return [p for p, in con.execute(backend)]
+        wait_for(lambda: len(ears()) == 1)
         with psycopg.connect(url, autocommit=True) as con:
-            pids = [p for p, in con.execute(backend)]
             con.execute("ALTER TABLE load_log DISABLE TRIGGER ALL"); con.execute("INSERT INTO load_log (n) VALUES (3)"); con.execute("ALTER TABLE load_log ENABLE TRIGGER ALL")     # a row without a signal
-            assert len(pids) == 1 and con.execute("SELECT pg_terminate_backend(%s)", (pids[0],)).fetchone()[0]
+            assert con.execute("SELECT pg_terminate_backend(%s)", (con.execute(backend).fetchone()[0],)).fetchone()[0]
         wait_for(lambda: runs == [1, 2, 3])
-        with psycopg.connect(url, autocommit=True) as con: pid, = next(con.execute(backend))
-        os.kill(pid, 9)                                                          # the whole server starts again
-        wait_for(lambda: any("connected again" in s for s in said[said.index("ran"):]) and sum("connected again" in s for s in said) == 2)
+        wait_for(lambda: len(ears()) == 1)
+        os.kill(ears()[0], 9)                                                          # the whole server starts again
+        wait_for(lambda: sum("connected again" in s for s in said) >= 2)         # it may be let in once more before the server goes down
         insert(4)
         ear.join(60)
-        assert got == [[0]*4] and runs == [1, 2, 3, 4] and sum("again in 1 s" in s for s in said) == 2, said
+        assert got == [[0]*4] and runs == [1, 2, 3, 4] and sum("again in 1 s" in s for s in said) >= 2, said
     finally: server.cleanup()
