@@ -1356,6 +1356,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                          'dsmon_research.features._earlier': ('features.html#_earlier', 'dsmon_research/features.py'),
                                          'dsmon_research.features._entropy': ('features.html#_entropy', 'dsmon_research/features.py'),
                                          'dsmon_research.features._extreme': ('features.html#_extreme', 'dsmon_research/features.py'),
+                                         'dsmon_research.features._far': ('features.html#_far', 'dsmon_research/features.py'),
                                          'dsmon_research.features._floors': ('features.html#_floors', 'dsmon_research/features.py'),
                                          'dsmon_research.features._grids': ('features.html#_grids', 'dsmon_research/features.py'),
                                          'dsmon_research.features._judge': ('features.html#_judge', 'dsmon_research/features.py'),
