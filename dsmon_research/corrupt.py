@@ -194,7 +194,7 @@ def old_update(
     got = corrupt(table, "repeated_update", 1., rng, past=[past[-k]])
     return replace(got, record=got.record | dict(kind="old_update", detail=f"the update of {k} before"))
 
-# %% ../nbs/04e_corrupt.ipynb #52cc917e
+# %% ../nbs/04e_corrupt.ipynb #4c0f10c5
 def _carried(mask, names, got): # an earlier mask, on the table as it is after the next fault
     if got.index is not None: return mask[got.index]
     if got.record["family"] == "time" and got.mask.all() and got.cells is None: return got.mask # all rows are others
@@ -204,14 +204,14 @@ def _carried(mask, names, got): # an earlier mask, on the table as it is after t
 def combine(
     table:pa.Table,
     faults:Sequence[dict],      # arguments of `corrupt`: kind, magnitude, and what else is not to be drawn
-    rng:np.random.Generator,
+    rng:np.random.Generator|Sequence[np.random.Generator], # one, or one for each fault
     past:Sequence[pa.Table]=(), # updates before, oldest first
 )->Corrupted:                   # its record holds the `parts`
     "Several faults in a row; `CannotApply` if one of them would change nothing."
     if not faults: raise UsageError("combine: no faults: give at least one, as dict(kind='missing', magnitude=.1)")
     now, mask, origin, parts = table, np.zeros((table.num_rows, table.num_columns), bool), np.arange(table.num_rows), []
-    for f in faults:
-        got = corrupt(now, **f, rng=rng, past=past)
+    for f, r in zip(faults, [rng]*len(faults) if isinstance(rng, np.random.Generator) else rng):
+        got = corrupt(now, **f, rng=r, past=past)
         mask = _carried(mask, now.column_names, got) | got.mask
         if got.index is not None: origin = origin[got.index]
         elif got.table.num_rows != len(origin) or got.record["rows_removed"] == len(origin): origin = np.empty(0, np.int64)
