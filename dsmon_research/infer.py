@@ -97,7 +97,7 @@ def loss(
     got = [(make(b), a) for b, a in zip(before, after)]
     if any(r is None for r, _ in got): return np.inf
     shares = [rejected(r, a) for r, a in got]
-    if any(s > OPEN*(1-a.empty) for s, (r, a) in zip(shares, got) if r.check != "not_null"): return np.inf # of the filled cells
+    if any(s > OPEN*(1-a.empty) for s, (r, a) in [*zip(shares, got)][len(got)//2:] if r.check != "not_null"): return np.inf # of the filled cells, lately
     return float(np.average(shares, weights=[max(a.n, 1) for _, a in got]))
 
 # %% ../nbs/05a_infer.ipynb #557ba436
@@ -150,10 +150,12 @@ def range_rule(
     ends = [e for e in ends if e[0] == e[0]]
     low, high = min((a for a, _ in ends), default=0.), max((b for _, b in ends), default=0.)
     if low == high: return None
+    few = sum(s.n for s in parts)*AHEAD/len(parts) < 2/1e-3 # rows ahead: two of them are the whole budget
     (down, fall, _), (up, rise, ratio) = jumps([-a for a, _ in ends]), jumps([b for _, b in ends])
-    fall, rise = max(2*fall, np.median([a for a, _ in ends])-low), max(2*rise, high-np.median([b for _, b in ends]), high*(ratio-1) if low >= 0 else 0.)
-    wide, least = 9*(high-low), .1*(high-low) # of a column that moves; of one that does not always reach the same value
+    fall, rise = max(2*fall, np.median([a for a, _ in ends])-low), max(2*rise, high-np.median([b for _, b in ends]))
+    wide, least = 3*(high-low), .1*(high-low) # of a column that moves; of one that does not always reach the same value
     fall, rise = (wide if n >= sure or v > wide else max(v, least) if v else v for n, v in ((down, fall), (up, rise)))
+    if few and low >= 0: rise = max(rise, high*(ratio-1))
     a, b = low if not fall else _tidy(low-fall, False), high if not rise else _tidy(high+rise, True)
     if low >= 0: a = 0 if low <= .01*(high-low) else max(a, 0)
     return Rule(column=column, check="range", min=_number(a), max=_number(b)) if np.isfinite([a, b]).all() else None

@@ -189,7 +189,7 @@ def error_rates(
             out += [dict(update=t, column=c, kind=kind, cells=k, rows=both.num_rows, share=k/both.num_rows) for kind, k in n.items()]
     return pd.DataFrame(out, columns=["update", "column", "kind", "cells", "rows", "share"])
 
-# %% ../nbs/04f_scenarios.ipynb #adabae01
+# %% ../nbs/04f_scenarios.ipynb #bfda82cd
 NEAREST = dict(filled="category_merge", other_time="shifted_timestamps", other_number="noise", replaced="wrong_category") # what comes nearest to what no fault makes exactly
 
 def _runs(on): # lengths of the runs of True
@@ -215,6 +215,6 @@ def calibrated(
 
 def scenario_yaml(s:Scenario)->str:
     "The page of a scenario, a line a trouble."
-    from dsmon_research.checks import _flow, _scalar
-    line = lambda t: "{"+", ".join(f"{k}: {_flow(v) if isinstance(v, tuple) else _scalar(v)}" for k, v in t.model_dump(exclude_defaults=True).items())+"}"
-    return "\n".join([f"name: {_scalar(s.name)}", f"note: {_scalar(s.note)}", "faults:", *(f"- {line(t)}" for t in s.faults)])+"\n"
+    from dsmon_research.checks import _flow
+    def value(v): return "{"+", ".join(f"{k}: {value(x)}" for k, x in v.items())+"}" if isinstance(v, dict) else _flow(v)
+    return "\n".join([f"name: {value(s.name)}", f"note: {value(s.note)}", "faults:", *(f"- {value(t.model_dump(exclude_defaults=True))}" for t in s.faults)])+"\n"

@@ -87,11 +87,11 @@ def _spread(codes, of): return of[codes] # distinct values -> rows
 
 def _joined(a, b): return pc.binary_join_element_wise(a, b, "\x1f")
 
-# %% ../nbs/05f_supervise.ipynb #83daeddf
+# %% ../nbs/05f_supervise.ipynb #7f9aaff2
 @dataclass
 class RowFeatures:
     "Numbers for the cells of a row, as the past makes them readable."
-    names:list=field(default_factory=list); known:dict=field(default_factory=dict); pairs:dict=field(default_factory=dict); most:int=20_000
+    names:list=field(default_factory=list); known:dict=field(default_factory=dict); pairs:dict=field(default_factory=dict); most:int=20_000; checks:Checks|None=None # rules, whose verdict is a feature
 
     def fit(self, tables:Sequence[pa.Table]): # updates of the past
         "Learn what is usual."
@@ -117,6 +117,7 @@ class RowFeatures:
             a = table[c].combine_chunks() if c in table.column_names else pa.nulls(table.num_rows, pa.string())
             texts[c] = _texts(a)
             for name, x in self._of(c, a, texts[c]): out.append(x); self.names.append((c, name))
+        if self.checks: out.append(self.checks.check(table).mask.astype(float)); self.names.append(("rules", "broken"))
         for (a, b), tally in self.pairs.items(): out.append(_log_count(_joined(texts[a], texts[b]), tally)); self.names.append((f"{a} × {b}", "seen together"))
         return np.nan_to_num(np.column_stack(out), nan=-9., posinf=99., neginf=-99.).astype(np.float32) if out else np.zeros((table.num_rows, 0), np.float32)
 
@@ -136,7 +137,7 @@ class RowFeatures:
         yield "weekday", (x//86400+3) % 7
         yield "from the update's middle", np.sign(d := x-np.nanmedian(x) if np.isfinite(x).any() else x)*np.log1p(np.abs(d)/3600)
 
-# %% ../nbs/05f_supervise.ipynb #5c218e98
+# %% ../nbs/05f_supervise.ipynb #185069d2
 def models(seed:int=0)->dict: # name -> a new scikit-learn classifier
     "What competes."
     from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
@@ -144,8 +145,8 @@ def models(seed:int=0)->dict: # name -> a new scikit-learn classifier
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
     return {"logistic": make_pipeline(StandardScaler(), LogisticRegression(max_iter=500, class_weight="balanced", C=.3)),
-            "random forest": RandomForestClassifier(150, min_samples_leaf=3, class_weight="balanced_subsample", random_state=seed, n_jobs=1),
-            "boosted trees": HistGradientBoostingClassifier(max_iter=120, learning_rate=.1, l2_regularization=1., random_state=seed)}
+            "random forest": RandomForestClassifier(80, min_samples_leaf=3, class_weight="balanced_subsample", random_state=seed, n_jobs=1),
+            "boosted trees": HistGradientBoostingClassifier(max_iter=80, learning_rate=.1, l2_regularization=1., random_state=seed)}
 
 def blocks_of(n:int, first:int, k:int)->list: # (a, b) of each block
     "Updates `first` to n-1 in `k` blocks."
@@ -197,7 +198,7 @@ def compete(
     got = {n: walk_rows(X, y, lambda n=n: models(seed)[n], first, k) for n in models(seed)} | dict(others or {})
     return sorted((scored(n, s, y[first:], alpha) for n, s in got.items()), key=lambda s: -s.average_precision), got
 
-# %% ../nbs/05f_supervise.ipynb #e19c9156
+# %% ../nbs/05f_supervise.ipynb #def87d93
 @dataclass(frozen=True)
 class Suspects:
     "Rows of one update that look like bad ones."
@@ -206,7 +207,7 @@ class Suspects:
         "One row a suspect."
         import pandas as pd
         f = pd.DataFrame(dict(row=self.rows+1, score=self.scores, column=self.columns))
-        if table is not None: f["value"] = [table[c].combine_chunks()[int(r)].as_py() if c in table.column_names else None for r, c in zip(self.rows, self.columns)]
+        if table is not None: f["value"] = [" × ".join(str(table[n][int(r)].as_py()) for n in c.split(" × ") if n in table.column_names) for r, c in zip(self.rows, self.columns)]
         return f
 
 def _because(clf, X, names, usual): # for each row the column whose features speak most against it

@@ -5,7 +5,7 @@
 
 Rules are inferred from the first 70 % of the clean updates and see nothing of the rest. A touched row counts as *row-visible* when one of its touched cells lies where no rule on rows that keeps the budget (0.1 % of healthy rows) would have
 had to let healthy cells in, judged without the rules and with all clean updates, the held-back ones included, in view:
-an empty cell where none is ever empty; a text that does not read as the number or moment that the column holds; a number beyond the past by more than healthy updates ever went beyond *their* past in so many updates (a closer limit would have rejected healthy rows somewhere in this very history); a text or form of text that is new in a column where healthy updates bring new ones in at most 0.1 % of rows; U+FFFD;
+an empty cell where none is ever empty; a text that does not read as the number or moment that the column holds; a number beyond the past by more than healthy updates ever went beyond *their* past in so many updates (a closer limit would have rejected healthy rows somewhere in this very history); a text or form of text that is new in a column where healthy updates bring new ones in at most 0.1 % of its filled cells; U+FFFD;
 a second row with the key; a column gone. Other touched rows show a legal value: no rule on single rows can tell them, and they are the business of profile metrics and detectors."""
 import argparse, os, sys, time
 from collections import defaultdict
@@ -61,7 +61,7 @@ class Ever:
         shares = []
         for t in {max(1, round(f*n)) for f in (.5, .6, .7, .8, .9)}:
             new = sum(counts[at >= t].sum() for at, counts in seen[t:t+ahead])
-            shares.append(new/max(sum(c.n for c in cells[t:t+ahead] if c is not None), 1))
+            shares.append(new/max(sum(c.n-c.null.sum() for c in cells[t:t+ahead] if c is not None), 1))
         return set(first) if np.mean(shares) <= BUDGET else None
 
     def odd(self, c): # (n,) bool: cells of a kind that no clean update shows
@@ -129,6 +129,10 @@ def study(name, log):
     return row, faults
 
 
+LOOKED_AT = dict( # what the rows rejected above the budget are, read by hand
+    fbposts_edbt2021="UTF-8 read as Latin-1 (`Ã\\x9cbersicht`) in a column that the cleaners of the set did not clean: real errors",
+    chicago_vaccinations="first doses of a day above all doses of that day by 1 to 7, from April 2022 on, in a table where that never was before: contradictions that the publisher's own numbers hold",
+    nab_machine_temperature_system_failure="all on 2014-02-09, the day after the labelled breakdown of the machine: the failure itself")
 SEEN = 8 # of the histories were looked at while choosing; the others only to report
 
 def fault_table(faults):
@@ -153,8 +157,8 @@ def page(rows, faults):
     total = sum(r["rows"] for r in rows), sum(r["bad"] for r in rows)
     out += [f"| **all** | | {total[0]:,} | | {total[1]:,} | {100*total[1]/max(total[0], 1):.3f} % |", ""]
     over = [r for r in rows if r["share"] > BUDGET]
-    out += ["Above 0.1 %: "+("none." if not over else "; ".join(f"{r['name']} ({r['bad']:,} rows: {', '.join(f'`{w}` {n:,}' for w, n in r['why'].items())})" for r in over)+"."), "", "## Faults found, row by row", "",
-            "5 % and 20 % of the rows of held-back updates hit, four updates a kind and history. What *row-visible* means is said, and computed, in the script: a touched cell that a rule on rows could tell from every healthy cell within the budget. The other touched rows show a legal value, and are the business of metrics and detectors.", ""]
+    out += ["Above 0.1 %: "+("none." if not over else "; ".join(f"{r['name']} ({r['bad']:,} rows: {', '.join(f'`{w}` {n:,}' for w, n in r['why'].items())}{'; '+LOOKED_AT[r['name']] if r['name'] in LOOKED_AT else ''})" for r in over)+"."), "", "## Faults found, row by row", "",
+            "5 % and 20 % of the rows of held-back updates hit, four updates a kind and history. What *row-visible* means is said, and computed, in the script: a touched cell that a rule on rows could tell from every healthy cell within the budget. The other touched rows show a legal value, and are the business of metrics and detectors. The share of new texts was counted among filled cells, no longer among all rows, after the second table had been seen once; nothing of the rules was changed for it.", ""]
     for title, part in (("### The first eight histories, which were looked at while the method was chosen", faults[:SEEN]), ("### The other histories, which were only measured", faults[SEEN:])):
         if part: out += [title, "", *fault_table(added(part))]
     return "\n".join(out)+"\n"
