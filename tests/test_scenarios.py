@@ -8,7 +8,7 @@ from hypothesis import given, settings, strategies as st
 
 from dsmon_research.checks import Checks, Rule
 from dsmon_research.cli import main
-from dsmon_research.config import UsageError, rng
+from dsmon_research.config import UsageError
 from dsmon_research.corrupt import ALL
 from dsmon_research.read import read_table
 from dsmon_research.scenarios import Scenario, Trouble, calibrated, error_rates, kind_between, load_scenario, play, scenario_yaml, when
