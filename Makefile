@@ -39,7 +39,8 @@ test: env ## hygiene, notebooks, tests
 soak: env ## the long tests: generated tables against the reference, updates against the alert budget, archive and ingestion under kills, replays and crowds, the sources on 500 bad days
 	@DSMON_EXAMPLES=10000 python -m pytest -q tests/test_profile.py -k nothing_is_lost
 	@DSMON_SOAK=1 python -m pytest -q -n 2 tests/test_budget.py
-	@DSMON_SOAK=1 python -m pytest -q tests/test_archive.py tests/test_incidents.py tests/test_messages.py tests/test_monitor.py tests/test_run.py tests/test_ingest.py
+	@DSMON_SOAK=1 python -m pytest -q tests/test_archive.py tests/test_incidents.py tests/test_messages.py tests/test_monitor.py tests/test_run.py tests/test_ingest.py tests/test_degenerate.py
+	@DSMON_SOAK=1 python -m pytest -q -s tests/test_killed.py tests/test_report.py -k killed
 	@DSMON_SOAK=1 python -m pytest -q -s tests/test_sources.py
 
 bench: env ## DSMon-Bench and its study, from the public histories in DSMON_DATA (about an hour; ARGS="TRACK:DATASET ..." for some)

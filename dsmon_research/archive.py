@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from itertools import chain, groupby
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import numpy as np
 
@@ -105,16 +105,23 @@ class _Postgres:
     def connect(self):
         try: import psycopg
         except ImportError as e: raise UsageError("an archive in PostgreSQL needs psycopg: install dsmon_research[pg]") from e
-        self.Error = psycopg.Error
+        self.Error, said = psycopg.Error, ""
         try: con = psycopg.connect(self.url, autocommit=True, connect_timeout=15)
-        except psycopg.Error as e: raise SourceError(f"archive {self.shown}: {_first_line(e)}: is the server up, and the address right?") from e
+        except psycopg.Error as e: said = self.said(e)
+        if said: raise SourceError(f"archive {self.shown}: {said}: is the server up, and the address right?") # not `from e`: its text may hold the address
         con.execute("SET TIME ZONE 'UTC'")
         return con
 
     def failed(self, e):
         import psycopg
         kind = UsageError if isinstance(e, (psycopg.IntegrityError, psycopg.ProgrammingError, psycopg.DataError)) else SourceError
-        return kind(f"archive {self.shown}: {_first_line(e)}")
+        return kind(f"archive {self.shown}: {self.said(e)}")
+    def said(self, e): # the error's first line without what is secret in the address
+        text, login = _first_line(e), re.findall(r"//([^/]*:[^/]*)@", self.url)
+        secret = {self.url, *login, *(s.partition(":")[2] for s in login), *re.findall(r"password=([^&#]*)", self.url)}
+        parts = {p for s in secret for p in (s, unquote(s), *s.partition("@")) if len(p) > 1}
+        for p in sorted(parts, key=len, reverse=True): text = text.replace(p, "…")
+        return text
     def stream(self, con, sql):
         cur = con.cursor(name=f"c{hashlib.sha256(sql.encode()).hexdigest()[:12]}")
         cur.itersize = 500
@@ -196,7 +203,7 @@ class _Store:
     def __init__(self, url:str, create:bool=True): # sqlite:///PATH or postgresql://…; may an absent store be made?
         if url.startswith("sqlite:///"): self._db = _Sqlite(url)
         elif re.match(r"postgres(ql)?(\+psycopg)?://", url): self._db = _Postgres(url)
-        else: raise UsageError(f"archive {url.partition(':')[0][:20]!r}: write sqlite:///PATH or postgresql://HOST/NAME")
+        else: raise UsageError(f"archive {url.partition('://')[0][:20] if '://' in url else 'address'!r}: write sqlite:///PATH or postgresql://HOST/NAME")
         self.url, self.create, self._con, self._owner = url, create, None, None
 
     def __enter__(self): return self
@@ -313,7 +320,7 @@ def unpack_all(
 )->dict:       # the same -> history.Summary
     "The summaries back, views of the bytes but for the counts."
     from dsmon_research.history import Summary
-    from dsmon_research.profile import Sketch
+    from dsmon_research.sketch import Sketch
     out, head, array, u8, f8, i8 = {}, _head.unpack_from, np.ndarray, _uints[8], np.dtype("<f8"), np.dtype(np.int64)
     for key, raw in raws.items():
         level, total, n, w, glevel, gtotal, gn, gw, k = head(raw)
@@ -362,7 +369,7 @@ def append_update(
 )->int:                      # the update's id
     "Add one update, its column profiles and its sketches."
     if profile is None: return w.add("update", dataset_id=dataset_id, **facts)
-    from dsmon_research.profile import COLUMN_METRICS, TABLE_METRICS
+    from dsmon_research.metrics import COLUMN_METRICS, TABLE_METRICS
     table = {m: profile.table.get(m) for m in TABLE_METRICS}
     more = dict(schema_hash=schema_hash(profile.columns), previous_id=before and before["id"]) | row_counts(table, before and before["row_count"])
     more |= {k: v for k, v in (said or {}).items() if more.get(k) is None}
@@ -449,7 +456,7 @@ def _part(a, ups, at):
 
 def _profiles(a, where_, args, ups, before): # SQL that says which updates, its values; their rows, the id of the one that stands before each
     from dsmon_research.history import History
-    from dsmon_research.profile import COLUMN_METRICS, TABLE_METRICS
+    from dsmon_research.metrics import COLUMN_METRICS, TABLE_METRICS
     row = {u["id"]: i for i, u in enumerate(ups)}
     public = [PUBLIC_NAME.get(m, m) for m in COLUMN_METRICS]
     facts = {(u, p): (n, t) for u, p, n, t in a.run(f"SELECT update_id, position, name, type FROM column_profile WHERE update_id {where_}", *args).fetchall()}
@@ -467,7 +474,7 @@ def _profiles(a, where_, args, ups, before): # SQL that says which updates, its 
     return _revised(a, ups, before, History([u["source_version"] for u in ups], np.array([int(u["published_at"].timestamp()) for u in ups], "datetime64[s]"), columns, table, values, sketches, types))
 
 def _revised(a, ups, before, h): # the comparisons with the update that now stands before
-    from dsmon_research.profile import COLUMN_METRICS, TABLE_METRICS
+    from dsmon_research.metrics import COLUMN_METRICS, TABLE_METRICS
     pairs = {(u["id"], b): i for i, (b, u) in enumerate(zip(before, ups)) if b is not None and u["previous_id"] != b}
     if not pairs: return h
     for r in a.select('SELECT r.* FROM update_revision r JOIN "update" u ON u.id = r.update_id WHERE u.dataset_id = ? ORDER BY r.id', ups[0]["dataset_id"]):
@@ -624,7 +631,7 @@ def wide(
 ):                       # Arrow table
     "One row an update, one column a piece of metadata."
     import pyarrow as pa
-    from dsmon_research.profile import COLUMN_METRICS, TABLE_METRICS
+    from dsmon_research.metrics import COLUMN_METRICS, TABLE_METRICS
     with a.reading(): ups, h = a.current(name), a.history(name)
     number = lambda x: pa.array([None if np.isnan(v) else v for v in x.tolist()], pa.float64())
     facts = {c: pa.array([u[c] for u in ups], pa.timestamp("us", "UTC") if c.endswith("_at") else pa.string()) for c in ("source_version", "published_at", "observed_at", "content_hash")}

@@ -18,7 +18,6 @@ from .archive import Archive, append_update, archive_url, named, now, row_counts
 from .collect import Update, content_hash, updates
 from .history import profile_update
 from .project import DsmonError, atomic_write, check_name, code_hash, find_root, settings
-from .profile import ColumnProfile, Profile, cell_hash, encode, row_hashes
 from .read import LARGE
 from .sketch import NULL, value_hashes
 from .tables import PAIRED
@@ -44,8 +43,11 @@ def parameters(
     except (OSError, ValueError): got = None
     if not isinstance(got, dict) or got.get("of") != of:
         got = _checked(name, root, of)
-        if keep: atomic_write(file, json.dumps(got, allow_nan=False))
-    return SimpleNamespace(**{k: SimpleNamespace(**v) if isinstance(v, dict) else v for k, v in got.items()})
+        try: keep and atomic_write(file, json.dumps(got, allow_nan=False))
+        except OSError: return _spaces(got) # a folder that cannot be written costs the check of the next time, no more
+    return _spaces(got)
+
+def _spaces(got): return SimpleNamespace(**{k: SimpleNamespace(**v) if isinstance(v, dict) else v for k, v in got.items()})
 
 # %% ../nbs/03d_capture.ipynb #30336405
 TICK = 20_000_000 # nanoseconds: the coarsest clock of a usual local file system
@@ -109,6 +111,7 @@ def measure(
 
 # %% ../nbs/03d_capture.ipynb #30336409
 def _row_hashes(table, key): # a Profile without metrics
+    from dsmon_research.profile import ColumnProfile, Profile, cell_hash, encode, row_hashes # heavier than all that a verdict needs of this module
     cols = []
     for name, values in zip(table.column_names, table.columns):
         e = encode(values)
@@ -119,6 +122,7 @@ def _row_hashes(table, key): # a Profile without metrics
 
 def earlier(u:Update, ds, root:Path, known:tuple=("", ""))->Look:
     "A look at an update that others are compared with."
+    from dsmon_research.profile import Profile
     got = look(u, ds, root, known)
     if got.table is None: return got
     try: got.profile = _row_hashes(got.table, ds.key) if got.table.num_rows <= LARGE else Profile({}, [], None)

@@ -155,7 +155,7 @@ def do_init(a)->Done:
     rows = sum(t.num_rows for t in tables)/len(tables)
     lines = [f"{name}: {len(found)} updates of about {rows:,.0f} rows, added to {root/'params.yaml'}"]
     lines += [f"  {k:7} {', '.join(v) if isinstance(v, list) else v}" for k, v in block.items()]
-    lines += [f"next: `dsmon backtest {name}` finds the best detector, `dsmon assess {name}` judges the newest update"]
+    lines += [f"next: `dsmon backtest {name}` finds the best detector, `dsmon assess {name}` judges the newest update, `dsmon run {name}` watches it (see docs/operations.md)"]
     return Done(dict(dataset=name, params=str(root/"params.yaml"), block=block, updates=len(found)), "\n".join(lines))
 
 # %% ../nbs/14_cli.ipynb #76969651
@@ -314,8 +314,16 @@ def _bench_verb(verb):
 def do_capture(a)->Done:
     "`dsmon capture NAME`: take what the source has and the archive does not."
     from dsmon_research.capture import capture
-    got = capture(a.name, find_root())
+    got = capture(a.name, root := find_root())
+    _learn_long(a.name, root, len(got.new))
     return Done(got.to_dict(), got.text())
+
+def _learn_long(name, root, new): # a whole past came at once: walk through it now, so that no verdict has to wait for it
+    from dsmon_research import monitor
+    if new < monitor.LONG: return
+    from dsmon_research.archive import Archive
+    _say(f"{name}: learning from {new} updates, once")
+    with Archive(root=root) as store: monitor.Judge(store, name, root).learn()
 
 def do_archive(a)->Done:
     "`dsmon archive verify|export|migrate`: the operational archive as a whole."

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DETECTORS', 'PROMISES', 'TooFewRows', 'Detector', 'save_detector', 'load_detector', 'MaxZ', 'LastValue', 'Seasonal',
-           'TopKZ', 'Contrast', 'MaxNew', 'TopKNew', 'RobustPCA', 'SubPCA', 'KNNZ', 'ECOD', 'IForest', 'two_classes',
+           'TopKZ', 'Contrast', 'MaxNew', 'NextNew', 'RobustPCA', 'SubPCA', 'KNNZ', 'ECOD', 'IForest', 'two_classes',
            'Forest', 'spectrum', 'GBM', 'pyod_class', 'PyOD', 'AvgKNN', 'make_detector', 'check_detector']
 
 # %% ../nbs/07_detectors.ipynb #92db5be4
@@ -161,9 +161,9 @@ class MaxNew(Detector):
         "What lies beyond each feature's record, shape (n_updates, n_features), >= 0."
         return np.maximum(self._beyond(self._seen(X)), 0)
 
-class TopKNew(MaxNew):
-    "Mean of the three largest beyond their records, less what the row says on average."
-    rule = "topk_new"
+class NextNew(MaxNew):
+    "Mean of the second and third largest beyond their records, less what the row says on average."
+    rule = "next_new"
 
 
 # %% ../nbs/07_detectors.ipynb #8ae44a91
@@ -410,7 +410,7 @@ DETECTORS = { # name -> (factory, what it looks at)
     "max_z": (MaxZ, "largest robust residual"),
     "topk_z": (TopKZ, "mean of the three largest robust residuals"),
     "max_new": (MaxNew, "largest residual beyond its metric's fading record"),
-    "topk_new": (TopKNew, "mean of the three largest beyond their records, less the row's average"),
+    "next_new": (NextNew, "mean of the next two beyond their records, less the row's average"),
     "contrast": (Contrast, "mean of the three largest residuals above the row's average"),
     "pca": (RobustPCA, "what the past's principal components cannot rebuild"),
     "sub_pca": (SubPCA, "the same on windows of three updates"),

@@ -132,7 +132,7 @@ class Plan:
     few:int=250_000      # different values up to which a column of texts is kept whole
     tallied:int=100_000  # the same of numbers and times, which cost less to tally
     small:int=10_000     # different values up to which columns are grouped together
-    cells:int=5_000_000  # of numbers in one answer: 40 MB
+    cells:int=2_500_000  # of numbers in one answer: 20 MB
     kept:int=40_000      # hashes from which the number of different values is estimated: 0.5 % standard error
     listed:int=1_000_000 # rows up to which the hashed values are collected by the one pass itself
     numbers:int=650_000  # rows in the sample of numbers and times: 0.06 % standard error of a median's rank

@@ -193,7 +193,7 @@ class Expectation:
     ):
         self.recent, self.slots = np.full((m, window), np.nan), {}
         self.residuals, self.n = np.full((4, m, memory), np.nan, np.float32), 0
-        self.seen = 0
+        self.seen, self.whole = 0, 5
         self.last, self.last_seasonal = np.full(m, np.nan), np.full(m, np.nan)
         self.centre, self.scale, self.known = np.zeros((4, m)), np.full((4, m), np.inf), np.zeros((4, m))
 
@@ -215,7 +215,7 @@ def _judge(self, rows:np.ndarray, floor:np.ndarray, slot:int)->dict:
     r = self.residuals_of(rows, slot)
     learned, floor = self.scale[:, None], floor*np.sqrt(TRUST/(TRUST+min(self.seen, self.residuals.shape[2])))
     z, scale = _standardise(r, self.centre[:, None], np.maximum(learned, floor))
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"): z = as_normal(z, self.known[:, None]/2*np.nan_to_num((scale/learned)**2, posinf=np.inf))
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"): z = as_normal(z, self.known[:, None]**2/60*np.nan_to_num((scale/learned)**2, posinf=np.inf))
     best = np.argmin(np.where(np.isfinite(scale) & np.isfinite(r), scale, np.inf)[:3], 0)
     partner = np.where(best == SEASON, STEP, LAST)
     pick = lambda a, i: np.take_along_axis(a, i[None], 0)[0]
@@ -230,11 +230,14 @@ def _judge(self, rows:np.ndarray, floor:np.ndarray, slot:int)->dict:
 def _learn(self, row:np.ndarray, slot:int, healthy:bool=True, floor=0.):
     "Take one update into the past. An unhealthy one counts as noise that happens, but leaves level, season and last value as they were."
     r = self.residuals_of(row[None], slot)[:, 0]
-    limit = 3*np.maximum(self.scale, floor)
-    self.residuals[:, :, self.seen%self.residuals.shape[2]] = r if healthy else np.clip(r, self.centre-limit, self.centre+limit)
+    limit, place = 3*np.maximum(self.scale, floor), self.residuals[:, :, self.seen%self.residuals.shape[2]]
+    before = place.copy()
+    place[:] = r if healthy else np.clip(r, self.centre-limit, self.centre+limit)
     self.seen += 1
-    whole = max(5, 2*len(self.slots))  # a season must have proven itself over two periods: a trend looks like one until then
-    self.centre, self.scale, self.known = _robust(self.residuals, np.array([5, whole, 5, whole])[:, None])
+    new, whole = place.view(np.uint32) != before.view(np.uint32), max(5, 2*len(self.slots)) # a season must have proven itself over two periods: a trend looks like one until then
+    if whole != self.whole: new[:], self.whole = True, whole
+    least = np.broadcast_to(np.array([5, whole, 5, whole])[:, None], new.shape)[new]
+    self.centre[new], self.scale[new], self.known[new] = _robust(self.residuals[new], least) # where no residual is another one, they are what they were
     if not healthy: return
     self.recent[:, self.n%self.recent.shape[1]] = row
     if slot >= 0:

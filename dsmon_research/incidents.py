@@ -67,7 +67,9 @@ class Incident:
     @property
     def live(self): return self.state != "closed"
     @property
-    def muted_until(self): return self.events[-1]["until_at"] or _until(self.events[-1]["note"]) if self.state == "acknowledged" and self.events else None
+    def muted_until(self): # as the last acknowledgement said, whatever joined since
+        said = (e["until_at"] or _until(e["note"]) for e in reversed(self.events) if self.state == "acknowledged")
+        return next(filter(None, said), None)
     def to_dict(self): return asdict(self) | dict(columns=sorted(self.columns), opened_at=utc_text(self.opened_at), changed_at=self.changed_at and utc_text(self.changed_at), muted_until=self.muted_until and utc_text(self.muted_until),
                                                   events=[e | dict(happened_at=utc_text(e["happened_at"]), until_at=e["until_at"] and utc_text(e["until_at"])) for e in self.events])
     def to_frame(self):
@@ -337,10 +339,12 @@ class Replay:
     def text(self):
         rows = self.rows(); n = sum(r["changed"] for r in rows)
         lines = [f"{'*' if r['changed'] else ' '} {inert(r['update'], 40)}  {r['before']} → {r['after']}"+(f"  ({r['label']})" if r["label"] else "") for r in rows]
-        return "\n".join([f"{self.dataset}: {len(rows)} alerts in {len(self.ids)} updates, {n} would change with the {sum(map(bool, self.label))} labels", *lines])
+        return "\n".join([f"{self.dataset}: {_n(len(rows), 'alert')} in {_n(len(self.ids), 'update')}, {n} would change with {_n(sum(map(bool, self.label)), 'label')}", *lines])
     def _repr_html_(self):
         from html import escape
         return f"<pre>{escape(self.text())}</pre>"
+
+def _n(k, what): return f"{k} {what}{'s'*(k != 1)}"
 
 def replay(archive:Archive, name:str, ds, p, seed:int=0)->Replay: # the dataset's and the backtest's parameters
     "Which past alerts would be other with the labels of today?"

@@ -152,7 +152,7 @@ def _walk_records(out, names, others, w, truth, cal, warmup): # names of the mem
             S = [np.append(others[n].score[t], others[n].probe_score[who]) if n in others else MEMBERS[n].score(B, X) for n in names]
             s = mean_surprise(np.column_stack(S), logs)
             out.score[t], out.probe_score[who] = s[0], s[1:]
-            if np.isfinite(s[0]): out.p[t], out.probe_p[who], gone = cal.step(s[0], s[1:], truth.bad[t], truth.answers)
+            if np.isfinite(s[0]): out.p[t], out.probe_p[who], gone = cal.step(s[0]*record.trust, s[1:]*record.trust, truth.bad[t], truth.answers)
         record.see(Z[t], gone, not cal.open)
     out.logs, out.score_s = True, time.perf_counter()-start
     out.column, out.probe_column = _strongest(Z, w), _strongest(P, w)

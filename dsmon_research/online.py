@@ -8,6 +8,7 @@ __all__ = ['WINDOW', 'MOST', 'Seen', 'ColumnPast', 'Rules', 'Fit', 'Judged', 'Pa
 
 # %% ../nbs/10b_online.ipynb #3898f690
 import hashlib, io, json
+from contextlib import nullcontext
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -24,39 +25,50 @@ from .surprise import MEMBERS, Habits, Record, next_fit
 
 # %% ../nbs/10b_online.ipynb #c97e19e3
 WINDOW, MOST = 28, 5000   # recent updates; values up to which distributions are compared
-_empty = np.empty(0, np.uint64)
+_empty, _no = np.empty(0, np.uint64), np.empty(0)
 
 @dataclass
 class Seen:
     "Values that occurred: sorted `hashes` with at least `level` leading zero bits."
     hashes:np.ndarray = field(default_factory=lambda: _empty); level:int = 0
+    asked:tuple = field(default=(None, None, None), repr=False, compare=False) # the last question and its answers
 
-    def _old(self, hashes): # (n,) bool: which occurred
-        if not len(self.hashes): return np.zeros(len(hashes), bool)
-        return self.hashes[np.minimum(np.searchsorted(self.hashes, hashes), len(self.hashes)-1)] == hashes
+    def place(self, hashes): # (n,) where they stand or would stand, (n,) bool: which occurred
+        if self.asked[0] is not hashes:
+            at = np.searchsorted(self.hashes, hashes)
+            self.asked = hashes, at, self.hashes[np.minimum(at, len(self.hashes)-1)] == hashes if len(self.hashes) else np.zeros(len(hashes), bool)
+        return self.asked[1:]
 
     def novel(self, s)->float: # NaN where nothing is filled
         "Share of filled rows whose value did not occur."
         s = s.at(max(self.level, s.level))
-        return float(s.counts[~self._old(s.hashes)].sum()/s.counts.sum()) if s.counts.sum() else np.nan
+        return float(s.counts[~self.place(s.hashes)[1]].sum()/s.counts.sum()) if s.counts.sum() else np.nan
 
     def add(self, s):
         "With a sketch's values; thinned where they become too many."
         level = max(self.level, s.level)
-        self.hashes, new = sampled(self.hashes, level), s.at(level).hashes
-        new = new[~self._old(new)]
-        got = np.insert(self.hashes, np.searchsorted(self.hashes, new), new) if len(new) else self.hashes
-        while len(got) > WIDEST: level += 1; got = sampled(got, level)
-        self.hashes, self.level = got, level
+        if level > self.level: self.hashes, self.asked = sampled(self.hashes, level), (None, None, None)
+        today = s.at(level).hashes
+        at, old = self.place(today)
+        if not old.all(): self.hashes = np.insert(self.hashes, at[~old], today[~old])
+        while len(self.hashes) > WIDEST: level += 1; self.hashes = sampled(self.hashes, level)
+        self.level, self.asked = level, (None, None, None)
+
+# %% ../nbs/10b_online.ipynb #e8115a78
+def _rank_shift(grid, grids): # distance in ranks to the pooled numbers of the recent updates
+    pool = grids[np.isfinite(grids).all(1)]
+    if grid is None or not np.isfinite(grid).all() or not len(pool): return np.nan
+    return rank_shift(grid[None], np.sort(pool, axis=None))[0]
 
 # %% ../nbs/10b_online.ipynb #e8115a77
 @dataclass
 class ColumnPast:
     "Values and trigrams of a column, and the (hashes, counts) of its last updates while it has few values."
     values:Seen = field(default_factory=Seen); grams:Seen = field(default_factory=Seen); wide:bool = False; recent:list = field(default_factory=list)
+    pool:np.ndarray = field(default_factory=lambda: _no)  # how often each of the values occurred in them
 
     def _widens(self, s): # does it have too many values, the update included?
-        return self.wide or max(self.values.level, s.level if s else 0) > 0 or (s is not None and len(self.values.hashes)+int((~self.values._old(s.hashes)).sum()) > MOST)
+        return self.wide or max(self.values.level, s.level if s else 0) > 0 or (s is not None and len(self.values.hashes)+int((~self.values.place(s.hashes)[1]).sum()) > MOST)
 
     def judge(self, s, n:int, grids:np.ndarray)->np.ndarray: # sketch (None = absent), updates before it, grids (28, 101) -> the relative metrics
         "What today's values say about the past."
@@ -69,11 +81,10 @@ class ColumnPast:
         return out
 
     def _shift(self, s): # lost share, drift
-        parts = [*self.recent, (s.hashes, s.counts.astype(np.float32))]
-        all_hashes, place = np.unique(np.concatenate([h for h, _ in parts]), return_inverse=True)
-        counts, k = np.concatenate([c for _, c in parts]), len(place)-len(s.hashes)
-        past, today = np.bincount(place[:k], counts[:k], len(all_hashes)), np.bincount(place[k:], counts[k:], len(all_hashes)).astype(np.float32)
-        if not len(all_hashes): return np.nan, np.nan
+        at, old = self.values.place(s.hashes)
+        past, new = self._room(s), ~old
+        if not len(past): return np.nan, np.nan
+        today = np.zeros(len(past), np.float32); today[at+np.cumsum(new)-new] = s.counts
         lost, js = distribution_shift(today[None], past[None], np.zeros(1))
         return lost[0], js[0]
 
@@ -81,14 +92,20 @@ class ColumnPast:
         "Take one update's sketch in."
         self.wide = self._widens(s)
         if s is not None:
+            if not self.wide: self.pool = self._room(s)
             self.values.add(s)
             if getattr(s, "grams", None) is not None: self.grams.add(s.grams)
-        self.recent = [] if self.wide else [*self.recent, (s.hashes, s.counts.astype(np.float32)) if s is not None else (_empty, np.empty(0, np.float32))][-WINDOW:]
+        if self.wide or self.values.level: self.recent, self.pool = [], _no
+        else: self._count((s.hashes, s.counts.astype(np.float32)) if s is not None else (_empty, np.empty(0, np.float32)))
 
-def _rank_shift(grid, grids): # distance in ranks to the pooled numbers of the recent updates
-    pool = grids[np.isfinite(grids).all(1)]
-    if grid is None or not np.isfinite(grid).all() or not len(pool): return np.nan
-    return rank_shift(grid[None], np.sort(pool, axis=None))[0]
+    def _room(self, s): # the pool with places for what is new
+        at, old = self.values.place(s.hashes)
+        return self.pool if old.all() else np.insert(self.pool, at[~old], 0.)
+
+    def _count(self, today): # one update in, the oldest out; these are whole numbers: nothing is rounded
+        self.recent = [*self.recent, today]
+        for sign, (h, n) in ((1, today), *((-1, old) for old in self.recent[:-WINDOW])): self.pool[np.searchsorted(self.values.hashes, h)] += sign*n
+        self.recent = self.recent[-WINDOW:]
 
 # %% ../nbs/10b_online.ipynb #597e9966
 @dataclass(frozen=True)
@@ -108,15 +125,16 @@ class Fit:
 
 @dataclass
 class Judged:
-    "One update as the walk sees it: view `z` and own units with the expected range (M,), the champion's score and p-value (NaN = cannot judge yet)."
-    names:list; z:np.ndarray; raw:np.ndarray; low:np.ndarray; high:np.ndarray; score:float; p:float
+    "One update as the walk sees it: view `z` and own units with the expected range (M,), where they were asked for; the champion's score and p-value (NaN = cannot judge yet)."
+    names:list; z:np.ndarray; raw:np.ndarray|None; low:np.ndarray|None; high:np.ndarray|None; score:float; p:float
     inner:tuple = field(default=(), repr=False)   # what `learn` takes over
 
 # %% ../nbs/10b_online.ipynb #8998b017
 class Past:
     "All that judging the next update needs of those before it."
     def __init__(self, rules:Rules):
-        self.rules, self.n, self.columns, self.memory = rules, 0, [], []            # memory: a ColumnPast per column
+        self.rules, self.n, self.memory = rules, 0, []                              # memory: a ColumnPast per column
+        self.named([])
         self.flags, self.first = np.zeros((6, 0), bool), np.empty(0, np.uint64)     # filled once, constant last, changed, spells year, month, day; last first value
         self.unit, self.grids = np.empty(0), np.empty((0, WINDOW, 101))
         self.measured, self.expect = np.zeros(len(TABLE_METRICS), bool), Expectation(len(TABLE_METRICS))
@@ -124,12 +142,17 @@ class Past:
         self.rows = {v: np.empty((0, len(TABLE_METRICS))) for v in {MEMBERS[m].view for m in rules.names if MEMBERS[m].memory}}
         self.calibration, self.record = Calibration(rules.alpha, rules.least), Record(np.zeros(len(TABLE_METRICS)))
 
+    def named(self, columns):
+        "The columns, the features that they give, and which of these (M,) only rise or compare with the update before."
+        self.columns, self.names = columns, feature_names(columns)
+        self.rises, self.changes = (np.array([m in some for _, m in self.names]) for some in (RISES, CHANGES))
+
     def grow(self, names):
         "Make room for columns that were never there."
         new = [c for c in dict.fromkeys(names) if c not in set(self.columns)]
         if not new: return
         k, m = len(new), len(new)*(len(COLUMN_METRICS)+len(RELATIVE_METRICS))
-        self.columns = [*self.columns, *new]; self.memory += [ColumnPast() for _ in new]
+        self.named([*self.columns, *new]); self.memory += [ColumnPast() for _ in new]
         self.flags, self.first, self.unit = _wider(self.flags, k, False, 1), _wider(self.first, k, 0), _wider(self.unit, k, np.nan)
         if not self.n: self.flags[3:] = True     # before the first update, every column may spell its date
         self.grids, self.measured = _wider(self.grids, k, np.nan), _wider(self.measured, m, False)
@@ -182,28 +205,34 @@ def _champion(past, views): # score, p, fits
     if past.n < past.rules.warmup: return np.nan, np.nan, past.fits
     scores, fits = _scores(past, views)
     score = float(mean_surprise(np.array([scores]), [MEMBERS[m].logs for m in past.rules.names])[0] if past.rules.champion == "ensemble" else scores[0])
-    return score, float(past.calibration.judge(np.array([score]))[0]), fits
+    return score, float(past.calibration.judge(np.array([score])*_trust(past))[0]), fits
+
+def _trust(past): # what the score counts among the past ones
+    return past.record.trust if past.rules.champion == "ensemble" or MEMBERS[past.rules.champion].beyond else 1.
 
 # %% ../nbs/10b_online.ipynb #ed0f9f48
 def judge(
     past:Past,
     u:History, # one update
+    shown:bool=True, # also in own units, as an assessment shows it?
 )->Judged:
     "The next update in the light of the past."
-    from threadpoolctl import threadpool_limits
     u = _aligned(past, u)
     x, floor, used, unit, grids = _row(past, u)
-    names = feature_names(past.columns)
-    rises, changes = (np.array([m in some for _, m in names]) for some in (RISES, CHANGES))
     now, slot = x.copy(), int(season_slot(u.times, past.rules.season, past.rules.step, past.n)[0])
-    if past.run: now[:, changes] = np.nan
+    if past.run: now[:, past.changes] = np.nan
     got = past.expect.judge(now, floor, slot)
-    for k in ("z", "last", "season"): got[k][:, rises] = np.maximum(got[k][:, rises], 0)
+    for k in ("z", "last", "season"): got[k][:, past.rises] = np.maximum(got[k][:, past.rises], 0)
     views = {k: squash(got[k]) for k in ("z", "last", "season")}
-    with threadpool_limits(1, "blas"): score, p, fits = _champion(past, views)
-    low, high, raw = (_own_units(y, u.times, names, used)[0] for y in (got["low"], got["high"], x))
-    inner = u, x, floor, unit, grids, now, slot, views, fits
-    return Judged(names, views["z"][0], raw, np.minimum(low, high), np.maximum(low, high), score, p, inner)
+    with _one_thread(past.rules): score, p, fits = _champion(past, views)
+    own = [_own_units(y, u.times, past.names, used)[0] for y in (x, got["low"], got["high"])] if shown else [None]*3
+    if shown: own[1:] = np.minimum(*own[1:]), np.maximum(*own[1:])
+    return Judged(past.names, views["z"][0], *own, score, p, (u, x, floor, unit, grids, now, slot, views, fits))
+
+def _one_thread(rules): # matrix products give the same bits only on one thread; members without any need none
+    if not any(MEMBERS[m].memory for m in rules.names): return nullcontext()
+    from threadpoolctl import threadpool_limits
+    return threadpool_limits(1, "blas")
 
 # %% ../nbs/10b_online.ipynb #29a1cf46
 def learn(
@@ -216,7 +245,7 @@ def learn(
     score = overall(views["z"])[0]
     fault = answer == "fault"
     out = fault or _extreme(score, past.surprises, past.run)
-    if np.isfinite(j.score): past.calibration.learn(j.score, 0. if fault else j.p, fault, answer is not None)
+    if np.isfinite(j.score): past.calibration.learn(j.score*_trust(past), 0. if fault else j.p, fault, answer is not None)
     past.record.see(views["z"][0], fault, not past.calibration.open)
     past.run = past.run+1 if out else 0
     if not out: past.surprises = [*past.surprises, score][-120:]
@@ -264,12 +293,13 @@ def _cut(a, sizes): return np.split(a, np.cumsum(sizes)[:-1]) if len(sizes) else
 
 def _pack(past): # what JSON holds, what arrays hold
     e, c, cols = past.expect, past.calibration, past.memory
-    meta = dict(n=past.n, columns=past.columns, run=past.run, seen=e.seen, healthy=e.n, slots=list(e.slots), views=list(past.rows),
+    meta = dict(n=past.n, columns=past.columns, run=past.run, seen=e.seen, healthy=e.n, whole=e.whole, slots=list(e.slots), views=list(past.rows),
                 fits={m: dict(until=f.until, learned=f.habits is not None) for m, f in past.fits.items()}, columns_past=[[k.values.level, k.grams.level, k.wide, len(k.recent)] for k in cols])
     a = {k: getattr(past, k) for k in _plain} | {k: getattr(e, k) for k in _expect}
     a |= {f"slot{i}": s for i, s in enumerate(e.slots.values())} | {f"rows_{v}": r for v, r in past.rows.items()}
     a |= dict(surprises=np.array(past.surprises, float), past_scores=np.array(c.past, float), open_scores=np.array(c.open, float), record=past.record.level, record_open=np.array(past.record.open, float).reshape(len(past.record.open), len(past.record.level)))
     a["values"], a["values_n"] = _flat([s.hashes for k in cols for s in (k.values, k.grams)])
+    a["pools"], a["pools_n"] = _flat([k.pool for k in cols])
     a["recent_hashes"], a["recent_n"] = _flat([h for k in cols for h, _ in k.recent])
     a["recent_counts"] = np.concatenate([n for k in cols for _, n in k.recent] or [np.empty(0, np.float32)])
     for m, f in past.fits.items(): a |= {f"fit_{m}": f.active} | ({f"{k}_{m}": getattr(f.habits, k) for k in _habits} if f.habits else {})
@@ -278,22 +308,23 @@ def _pack(past): # what JSON holds, what arrays hold
 # %% ../nbs/10b_online.ipynb #640c3fc9
 def _unpack(meta, a, rules):
     past = Past(rules)
-    past.n, past.columns, past.run = meta["n"], meta["columns"], meta["run"]
+    past.n, past.run = meta["n"], meta["run"]
+    past.named(meta["columns"])
     for k in _plain: setattr(past, k, a[k])
     e, c = past.expect, past.calibration
     for k in _expect: setattr(e, k, a[k])
-    e.seen, e.n, e.slots = meta["seen"], meta["healthy"], {s: a[f"slot{i}"] for i, s in enumerate(meta["slots"])}
+    e.seen, e.n, e.whole, e.slots = meta["seen"], meta["healthy"], meta["whole"], {s: a[f"slot{i}"] for i, s in enumerate(meta["slots"])}
     past.rows, past.surprises = {v: a[f"rows_{v}"] for v in meta["views"]}, a["surprises"].tolist()
     c.past, c.open = a["past_scores"].tolist(), a["open_scores"].tolist()
     past.record = Record(a["record"], past.n, list(a["record_open"]))
-    values, recent = _cut(a["values"], a["values_n"]), list(zip(_cut(a["recent_hashes"], a["recent_n"]), _cut(a["recent_counts"], a["recent_n"])))
+    values, pools, recent = _cut(a["values"], a["values_n"]), _cut(a["pools"], a["pools_n"]), list(zip(_cut(a["recent_hashes"], a["recent_n"]), _cut(a["recent_counts"], a["recent_n"])))
     for j, (level, gram_level, wide, k) in enumerate(meta["columns_past"]):
-        past.memory.append(ColumnPast(Seen(values[2*j], level), Seen(values[2*j+1], gram_level), wide, recent[:k])); recent = recent[k:]
+        past.memory.append(ColumnPast(Seen(values[2*j], level), Seen(values[2*j+1], gram_level), wide, recent[:k], pools[j])); recent = recent[k:]
     past.fits = {m: Fit(a[f"fit_{m}"], Habits(*(a[f"{k}_{m}"] for k in _habits)) if f["learned"] else None, f["until"]) for m, f in meta["fits"].items()}
     return past
 
 # %% ../nbs/10b_online.ipynb #5c3b9d78
-_mark = b"dsmon past 2 "
+_mark = b"dsmon past 3 "
 
 def to_bytes(
     past:Past,
@@ -335,6 +366,6 @@ def resume(
     got = from_bytes(file.read_bytes(), rules) if file.is_file() else None
     past = got[0] if got and got[0].n <= n and got[1] == stamp_of(rules, history(got[0].n)) else Past(rules)
     start = past.n
-    for u in updates(start, n): past = judge_step(past, u)[1]
+    for u in updates(start, n): past = learn(past, judge(past, u, shown=False))
     if keep and n > start: atomic_write(file, to_bytes(past, stamp_of(rules, history(n))))
     return past

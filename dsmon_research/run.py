@@ -14,7 +14,7 @@ from .archive import Archive, _plain, archive_url
 from .capture import capture
 from .config import dataset, load_params
 from .incidents import inert, record_assessment, unjudged, wake
-from .messages import addresses, deliver, enqueue, post
+from .messages import Address, addresses, deliver, enqueue, post
 from .monitor import Judge
 from .project import DsmonError, SourceError, find_root
 from .tables import KINDS
@@ -51,6 +51,7 @@ class Ran:
     messages:list=field(default_factory=list)   # dicts: channel, subject, state, error
     told:bool=True                              # is there an address?
     error:str=""
+    dry:bool=False                              # is all of it only what would happen?
 
     def to_dict(self): return asdict(self)
     def text(self): return _text(self)
@@ -60,7 +61,7 @@ def _text(r):
     head = f"{r.dataset}: {r.new} new" if r.new else f"{r.dataset}: nothing new"+("" if r.verdicts or r.messages else ", skipped")
     said = [f"  {inert(v['update'], 60)} {v['verdict']}: {inert(v['sentence'])}"+(f" (incident {v['incident']} {v['what']})" if v["what"] else "") for v in r.verdicts]
     said += [f"  unreadable: {inert(u, 60)}" for u in r.unreadable[:10]]
-    said += [f"  {m['state']} to {m['channel']}: {m['subject']}"+(f": {m['error']}" if m["error"] else "") for m in r.messages]
+    said += [f"  {'would be sent' if r.dry else m['state']} to {m['channel']}: {m['subject']}"+(f": {m['error']}" if m["error"] else "") for m in r.messages]
     if r.error: said.append(f"  {r.error}")
     elif not r.told and any(v["what"] in ("opened", "reopened") for v in r.verdicts): said.append("  nobody is told: set DSMON_NOTIFY (see docs/operations.md)")
     return "\n".join([head, *said])
@@ -69,10 +70,11 @@ def _text(r):
 def run_one(
     archive:Archive, name:str, root:Path,
     send=post, # how a message leaves
+    dry:bool=False, # where nobody is to be told yet, show what the message would be
 )->Ran:
     "Capture, judge, record, group and tell about one dataset."
     got = capture(name, root, archive)
-    out = Ran(name, new=len(got.new)+len(got.revision), unreadable=got.unreadable)
+    out = Ran(name, dry=dry, new=len(got.new)+len(got.revision), unreadable=got.unreadable)
     if got.archived:
         for a, r in judge_new(archive, name, root):
             out.verdicts.append(dict(update=a.update, verdict=a.verdict, sentence=a.sentence, incident=r.incident and r.incident.id, what=r.what))
@@ -86,6 +88,7 @@ def _tell(archive, name, out, send): # is there a message that was not accepted?
     wake(archive)
     to = addresses(name)
     out.told = bool(to)
+    if out.dry and not to: to = [Address("nobody", "nowhere:")]
     enqueue(archive, name, to)
     out.messages = [{k: m[k] for k in ("channel", "subject", "state", "error", "key")} for m in deliver(archive, name, to, send=send)]
     return any(m["state"] != "sent" and m["error"] for m in out.messages)
@@ -93,9 +96,9 @@ def _tell(archive, name, out, send): # is there a message that was not accepted?
 # %% ../nbs/12b_run.ipynb #04492e6a
 def _failed(name, e, code): return Ran(name, code, error=" ".join(str(e).split()) or type(e).__name__)
 
-def _try(name, root, open_archive, send):
+def _try(name, root, open_archive, send, dry=False):
     try:
-        with open_archive() as a: return run_one(a, name, root, send)
+        with open_archive() as a: return run_one(a, name, root, send, dry)
     except DsmonError as e: return _failed(name, e, e.exit_code)
     except OSError as e: return _failed(name, SourceError(f"{e.strerror or type(e).__name__}: check the place and its rights"), 5)
     except Exception as e:
@@ -117,7 +120,7 @@ def run(
     with tempfile.TemporaryDirectory() as d:
         try: url = scratch(archive_url(root), Path(d))
         except DsmonError as e: return [_failed(n, e, e.exit_code) for n in names]
-        return [_try(n, root, lambda: Archive(url), lambda _, subject, body, key, severe: say(f"--- not sent\n{subject}\n\n{body}") or "") for n in names]
+        return [_try(n, root, lambda: Archive(url), lambda _, subject, body, key, severe: say(f"--- not sent\n{subject}\n\n{body}") or "", True) for n in names]
 
 # %% ../nbs/12b_run.ipynb #e49ae729
 def scratch(

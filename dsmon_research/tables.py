@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from .metrics import COLUMN_METRICS, TABLE_METRICS
-from .project import SourceError
+from .project import SourceError, UsageError
 
 # %% ../nbs/02d_tables.ipynb #30326405
 @dataclass(frozen=True)
@@ -89,7 +89,9 @@ def engine(
 ):           # sqlalchemy.Engine
     "A SQLAlchemy engine on the store, for migrations and for those who like to query with it."
     import sqlalchemy as sa
-    plain = sa.make_url(url)
+    try: plain = sa.make_url(url)
+    except (sa.exc.ArgumentError, ValueError): plain = None # the error's text may hold a password
+    if plain is None or plain.get_backend_name() not in ("sqlite", "postgresql", "postgres"): raise UsageError("archive: its address is none of ours: write sqlite:///PATH or postgresql://HOST/NAME")
     if plain.get_backend_name() in ("postgresql", "postgres"): plain = plain.set(drivername="postgresql+psycopg")
     made = sa.create_engine(plain, connect_args=dict(timeout=60) if plain.drivername == "sqlite" else {})
     if plain.drivername == "sqlite":

@@ -65,7 +65,7 @@ def test_tables_of_every_kind_keep_the_budget(kind):
     n = 3_000 if SOAK else 500
     h = measure(made(kind, n), defaults(), kind, []).history
     w, truth = world(h, 7), unknown(n)
-    k = walk_ensemble([walk_detector(m, w, truth, alpha=.01) for m in ("max_new", "topk_new")], truth, .01, w)
+    k = walk_ensemble([walk_detector(m, w, truth, alpha=.01) for m in ("max_new", "next_new")], truth, .01, w)
     judged = np.isfinite(k.p); judged[:100] = False
     assert (k.p[judged] <= .01).sum() <= interval(.01, judged.sum())[1]
     assert (k.p[judged] <= .1).sum() >= interval(.1, judged.sum())[0]/2 # nor is it silent
@@ -88,7 +88,7 @@ def test_bad_updates_that_nobody_noticed_do_not_blind():
         truth = unknown(n); truth.answers, truth.bad, truth.at = True, bad if stream is not clean else truth.bad, np.arange(100, n)
         truth.probe_family = np.full(n-100, "missing", object)
         w = world(h, 7, probe_arrays(h, [profile_table(t) for t in probes], truth.at))
-        k = walk_ensemble([walk_detector(m, w, truth, alpha=.01) for m in ("max_new", "topk_new")], truth, .01, w)
+        k = walk_ensemble([walk_detector(m, w, truth, alpha=.01) for m in ("max_new", "next_new")], truth, .01, w)
         found.append((k.probe_p <= .01).mean())
     assert found[0] > .9, found
     assert found[1] >= found[0]-.05, found

@@ -23,8 +23,8 @@ inject:
 backtest:
   warmup: 8
   bootstrap: 50
-  detectors: [max_z, max_new, topk_new, pca, avg_knn, forest, autoencoder]
-  members: [max_new, topk_new]
+  detectors: [max_z, max_new, next_new, pca, avg_knn, forest, autoencoder]
+  members: [max_new, next_new]
 datasets:
   shop:
     source: files:in/*.csv
@@ -94,7 +94,7 @@ def test_a_report_and_the_same_bytes_again(shop, result):
     assert files(paths("shop", shop).inject) == first and paths("shop", shop).metrics.read_bytes() == metrics
 
 
-@pytest.mark.parametrize("name", ["last_value", "seasonal", "max_z", "topk_z", "max_new", "topk_new", "contrast", "pca", "sub_pca", "knn_z", "avg_knn", "iforest", "ecod", "lof", "forest", "gbm", "autoencoder", "ensemble"])
+@pytest.mark.parametrize("name", ["last_value", "seasonal", "max_z", "topk_z", "max_new", "next_new", "contrast", "pca", "sub_pca", "knn_z", "avg_knn", "iforest", "ecod", "lof", "forest", "gbm", "autoencoder", "ensemble"])
 def test_no_future(shop, result, name):
     "Everything after update 45 becomes garbage: scores and p-values up to there stay, byte for byte, probes included."
     h, inj = load_history("shop", shop), bt.load_injected("shop", shop)
@@ -105,7 +105,7 @@ def test_no_future(shop, result, name):
     for hist in (h, g):
         w, truth, *_ = bt.build_world(hist, inj, 0, 7)
         walk = lambda n, w=w, truth=truth: walk_detector(n, w, truth, 1/30, seed=1)
-        k = walk_ensemble([walk(m) for m in ("max_new", "topk_new", "pca")], truth, 1/30, w) if name == "ensemble" else walk(name)
+        k = walk_ensemble([walk(m) for m in ("max_new", "next_new", "pca")], truth, 1/30, w) if name == "ensemble" else walk(name)
         early = truth.at <= cut
         got.append([a.tobytes() for a in (k.score[:cut+1], k.p[:cut+1], k.probe_score[early], k.probe_p[early])])
         assert np.isfinite(k.score[:cut+1]).any(), name

@@ -51,7 +51,7 @@ def test_the_same_verdict_twice_is_one(a):
     assert groups(a) == before[1]
 
 
-TURNS = int(os.environ.get("DSMON_ORDERS", 10))                 # `DSMON_ORDERS=1000` is the long form
+TURNS = 1000 if os.environ.get("DSMON_SOAK") else 10
 ALERTS = "..aaa...bb.ccc....a.."
 
 
@@ -149,6 +149,17 @@ def test_audit_trail(a):
     close(a, 1, False, "ann", "loaded anew")
     assert incident(a, 1).events[-1]["note"] == "threshold kept: loaded anew"
     assert str(got.to_dict()) and got.text().count("\n") == 3 and len(got.to_frame()) == 3
+
+
+def test_what_joins_leaves_the_mute(a):
+    "Acknowledged for three days: the next bad day joins in silence, and only the end of the three days opens it again."
+    play(a, "a"); at = now()
+    acknowledge(a, 1, duration("3d"), "ann", "on it", at)
+    assert play(a, "aaa", [1, 2]) == ["joined", "joined"]
+    i = incident(a, 1)
+    assert (i.state, i.muted_until, i.events[-1]["until_at"]) == ("acknowledged", at+timedelta(days=3), None)
+    assert not wake(a, at+timedelta(days=2)) and [j.id for j in wake(a, at+timedelta(days=3, minutes=1))] == [1]
+    assert incident(a, 1).muted_until is None
 
 
 def test_labels_last_wins_and_history_is_kept(a):

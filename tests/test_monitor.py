@@ -19,7 +19,7 @@ from dsmon_research.online import Past, from_bytes, to_bytes
 from dsmon_research.project import UsageError, dump_json
 from test_run import BAD, name, put
 
-MEMBERS = "[max_new, topk_new]"
+MEMBERS = "[max_new, next_new]"
 PARAMS = f"inject: {{faults: {{}}}}\nbacktest: {{detectors: {MEMBERS}, members: {MEMBERS}, champion: ensemble}}\ndatasets: {{shop: {{source: 'files:in/*.csv', key: [order], season: 7}}}}\n"
 HEAVY = {"tensorflow", "keras", "mlflow", "pyod", "sklearn", "scipy", "pandas", "pydantic", "ruamel", "duckdb", "matplotlib", "fastcore", "sqlalchemy", "alembic"}
 
@@ -77,6 +77,22 @@ def test_each_update_is_learned_once(shop, monkeypatch):
     with open_(shop) as a: judge_archived(a, "shop", name(20), shop)   # an old one: the past of the newest stays
     assert len(learned) == 20 and (shop/"data/shop/.past-archived").read_bytes() == before
 
+def test_a_long_past_is_learned_when_it_is_captured(shop, monkeypatch, capsys):
+    "In pieces that are written down: who is interrupted goes on there. The first verdict then learns nothing more."
+    (shop/"data/archive.db").unlink(); monkeypatch.setattr(monitor, "LONG", 35); learned = watch(monkeypatch)
+    assert main(["capture", "shop"]) == 0 and "learning from 35 updates" in capsys.readouterr().err and learned == [name(d) for d in range(34)]
+    learned.clear(); first = Monitor("shop").assess()
+    assert learned == [] and bytes_of(first) == bytes_of(walk(shop, 34))
+    (shop/"data/shop/.past-archived").unlink(); monkeypatch.setattr(monitor, "STEP", 4); monkeypatch.setattr(monitor, "REST", 2)
+    real, count = monitor.learn, []
+    def interrupted(p, j, answer=None):
+        count.append(1)
+        if len(count) == 30: raise KeyboardInterrupt
+        return real(p, j, answer)
+    with monkeypatch.context() as m, pytest.raises(KeyboardInterrupt): m.setattr(monitor, "learn", interrupted); Monitor("shop").assess()
+    learned.clear()
+    assert bytes_of(Monitor("shop").assess()) == bytes_of(first) and learned == [name(d) for d in range(24, 34)]
+
 def test_no_file_is_loaded_that_the_archive_does_not_vouch_for(shop, monkeypatch):
     "Changed, cut, sound in itself but of somebody else, or of another archive: not even opened."
     with open_(shop) as a: first = judge_archived(a, "shop", root=shop)[0]
@@ -123,7 +139,7 @@ def test_a_late_update_makes_another_past(shop, monkeypatch):
         assert len(a.part(listed, [])) == 0
 
 def test_another_champion_walks_through_the_archive(shop):
-    (shop/"params.yaml").write_text(PARAMS.replace("champion: ensemble", "champion: knn_z").replace(f"detectors: {MEMBERS}", "detectors: [max_new, topk_new, knn_z]"))
+    (shop/"params.yaml").write_text(PARAMS.replace("champion: ensemble", "champion: knn_z").replace(f"detectors: {MEMBERS}", "detectors: [max_new, next_new, knn_z]"))
     got = Monitor("shop").assess(name(33))
     assert got.verdict == "unhealthy" and bytes_of(got) == bytes_of(walk(shop, 33)) and not (shop/"data/shop/.past-archived").exists()
     with open_(shop) as a: assert a.select("SELECT model_version FROM assessment")[0]["model_version"].startswith("knn_z ")
@@ -188,6 +204,18 @@ def test_a_killed_assess_leaves_a_past_that_is_vouched_for(shop, monkeypatch):
     learned = watch(monkeypatch)
     got = Monitor("shop").assess()
     assert learned == [name(34)] and bytes_of(got) == bytes_of(walk(shop, 35))
+
+def test_a_folder_that_cannot_be_written_costs_no_verdict(shop, monkeypatch):
+    "What was learned and the checked parameters are caches: without them it is slower, and said."
+    want = bytes_of(walk(shop, 34)); (shop/"data/shop/.parameters.json").unlink()
+    def full(*_): raise OSError(28, "No space left on device")
+    from dsmon_research import capture as c
+    with monkeypatch.context() as m:
+        m.setattr(monitor, "atomic_write", full); m.setattr(c, "atomic_write", full)
+        with pytest.warns(UserWarning, match="No space left on device: the verdict stands"): got = Monitor("shop").assess()
+    assert bytes_of(got) == want and not list((shop/"data/shop").glob(".p*"))
+    learned = watch(monkeypatch); Monitor("shop").assess()
+    assert len(learned) == 34 and {f.name for f in (shop/"data/shop").glob(".p*")} == {".parameters.json", ".past-archived"}
 
 def test_expected_after_close_adapt(shop):
     "Closing with `adapt` keeps its updates in the past, with `keep` takes them out."

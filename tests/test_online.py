@@ -17,7 +17,7 @@ from dsmon_research.profile import profile_rows, profile_table
 from dsmon_research.project import UsageError, dump_json
 from dsmon_research.sketch import Sketch
 
-MEMBERS = ["max_new", "topk_new", "max_z", "pca"]
+MEMBERS = ["max_new", "next_new", "max_z", "pca"]
 P = Backtest(detectors=MEMBERS, members=MEMBERS)
 HEAVY = {"tensorflow", "keras", "mlflow", "pyod", "sklearn", "scipy", "pandas", "pydantic", "ruamel", "duckdb", "matplotlib", "tqdm", "fastcore", "pyarrow.compute"}
 
@@ -73,7 +73,7 @@ def same(j, w, k, t):
 CASES = [("flights", lambda: real("flights", 75)), ("weather", lambda: real("weather", 75)), *((f"drawn {s}", lambda s=s: drawn(s)) for s in range(6))]
 
 
-@pytest.mark.parametrize("which, champion", [*((i, "ensemble") for i in range(len(CASES))), (0, "pca"), (3, "seasonal"), (2, "topk_new")])
+@pytest.mark.parametrize("which, champion", [*((i, "ensemble") for i in range(len(CASES))), (0, "pca"), (3, "seasonal"), (2, "next_new")])
 def test_each_step_has_the_bits_of_the_whole(which, champion):
     h, p = CASES[which][1](), Backtest(detectors=[*MEMBERS, "seasonal"], members=MEMBERS, champion=champion)
     ds = Dataset(source="example:flights", season=7 if which%2 == 0 else None)
@@ -161,7 +161,7 @@ def test_verdicts_with_and_without_a_past_are_the_same_bytes(shop):
     first = verdict(shop); assert file.is_file() and json.loads(first)["verdict"] == "unhealthy" and "EWR" in json.loads(first)["sentence"]
     kept = file.read_bytes()
     assert verdict(shop) == first and file.read_bytes() == kept
-    for bad in (kept[:-1], b"", kept.replace(b"dsmon past 1", b"dsmon past 0"), kept[:90]+kept):
+    for bad in (kept[:-1], b"", kept.replace(b"dsmon past 3", b"dsmon past 2"), kept[:90]+kept):
         file.write_bytes(bad)
         assert verdict(shop) == first and file.read_bytes() == kept
     h = history.load_history("shop", shop)

@@ -128,10 +128,18 @@ def test_dry_run_changes_nothing(shop, hook, capsys):
     put(shop, BAD)
     before = (shop/"data/archive.db").read_bytes()
     code, said, err = dsmon("run", "shop", "--dry-run", capsys=capsys)
-    assert code == 3 and "[unhealthy] shop" in err and "Reference dsmon-" in err and (shop/"data/archive.db").read_bytes() == before and not hook.got
+    assert code == 3 and "would be sent to DSMON_NOTIFY#1 json: [unhealthy]" in said and "[unhealthy] shop" in err and "Reference dsmon-" in err and (shop/"data/archive.db").read_bytes() == before and not hook.got
     assert "canary" not in said+err
     shutil.rmtree(shop/"data")
     assert dsmon("run", "shop", "--dry-run", capsys=capsys)[0] in (0, 3) and not (shop/"data").exists()
+
+
+def test_a_dry_run_shows_the_message_that_nobody_would_get(shop, capsys):
+    put(shop, BAD)
+    code, said, err = dsmon("run", "shop", "--dry-run", capsys=capsys)
+    assert code == 3 and "[unhealthy] shop" in err and "would be sent to nobody" in said and "set DSMON_NOTIFY" in said
+    code, said, err = dsmon("run", "shop", capsys=capsys)
+    assert code == 3 and "sent" not in said+err
 
 
 def test_two_runs_at_once_are_one(shop, hook):
