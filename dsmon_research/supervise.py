@@ -87,6 +87,22 @@ def _spread(codes, of): return of[codes] # distinct values -> rows
 
 def _joined(a, b): return pc.binary_join_element_wise(a, b, "\x1f")
 
+# %% ../nbs/05f_supervise.ipynb #9d655f32
+def _cell_features(kind, tally, mid, q, a, text): # (name, (n_rows,) float) of one column
+    yield "empty", pc.equal(text, "\0").to_numpy(zero_copy_only=False).astype(float)
+    yield "seen", _log_count(text, tally)
+    e = encode(a)
+    if kind == "text":
+        v = texts_of(e.values)
+        yield "length", _spread(e.codes, np.append(pc.utf8_length(v).to_numpy(zero_copy_only=False).astype(float), np.nan))
+        for name, p in (("digits", r"[0-9]"), ("capitals", r"\p{Lu}"), ("signs", r"[^\p{L}0-9]")): yield name, _spread(e.codes, np.append(_share(v, p), np.nan))
+        return
+    x = _spread(e.codes, np.append((numbers_of if kind == "number" else times_of)(e.values), np.nan))
+    if kind == "number": yield "from the middle", np.sign(x-mid)*np.log1p(np.abs(x-mid)/q*9); return
+    yield "hour", x % 86400/3600
+    yield "weekday", (x//86400+3) % 7
+    yield "from the update's middle", np.sign(d := x-np.nanmedian(x) if np.isfinite(x).any() else x)*np.log1p(np.abs(d)/3600)
+
 # %% ../nbs/05f_supervise.ipynb #7f9aaff2
 @dataclass
 class RowFeatures:
@@ -116,26 +132,10 @@ class RowFeatures:
         for c in self.columns:
             a = table[c].combine_chunks() if c in table.column_names else pa.nulls(table.num_rows, pa.string())
             texts[c] = _texts(a)
-            for name, x in self._of(c, a, texts[c]): out.append(x); self.names.append((c, name))
+            for name, x in _cell_features(*self.known[c], a, texts[c]): out.append(x); self.names.append((c, name))
         if self.checks: out.append(self.checks.check(table).mask.astype(float)); self.names.append(("rules", "broken"))
         for (a, b), tally in self.pairs.items(): out.append(_log_count(_joined(texts[a], texts[b]), tally)); self.names.append((f"{a} × {b}", "seen together"))
         return np.nan_to_num(np.column_stack(out), nan=-9., posinf=99., neginf=-99.).astype(np.float32) if out else np.zeros((table.num_rows, 0), np.float32)
-
-    def _of(self, c, a, text): # (name, (n_rows,) float)
-        kind, tally, mid, q = self.known[c]
-        yield "empty", pc.equal(text, "\0").to_numpy(zero_copy_only=False).astype(float)
-        yield "seen", _log_count(text, tally)
-        e = encode(a)
-        if kind == "text":
-            v = texts_of(e.values)
-            yield "length", _spread(e.codes, np.append(pc.utf8_length(v).to_numpy(zero_copy_only=False).astype(float), np.nan))
-            for name, p in (("digits", r"[0-9]"), ("capitals", r"\p{Lu}"), ("signs", r"[^\p{L}0-9]")): yield name, _spread(e.codes, np.append(_share(v, p), np.nan))
-            return
-        x = _spread(e.codes, np.append((numbers_of if kind == "number" else times_of)(e.values), np.nan))
-        if kind == "number": yield "from the middle", np.sign(x-mid)*np.log1p(np.abs(x-mid)/q*9); return
-        yield "hour", x % 86400/3600
-        yield "weekday", (x//86400+3) % 7
-        yield "from the update's middle", np.sign(d := x-np.nanmedian(x) if np.isfinite(x).any() else x)*np.log1p(np.abs(d)/3600)
 
 # %% ../nbs/05f_supervise.ipynb #185069d2
 def models(seed:int=0)->dict: # name -> a new scikit-learn classifier
