@@ -133,7 +133,7 @@ LOOKED_AT = dict( # what the rows rejected above the budget are, read by hand
     fbposts_edbt2021="UTF-8 read as Latin-1 (`Ã\\x9cbersicht`) in a column that the cleaners of the set did not clean: real errors",
     chicago_vaccinations="first doses of a day above all doses of that day by 1 to 7, from April 2022 on, in a table where that never was before: contradictions that the publisher's own numbers hold",
     nab_machine_temperature_system_failure="all on 2014-02-09, the day after the labelled breakdown of the machine: the failure itself")
-SEEN = 8 # of the histories were looked at while choosing; the others only to report
+SEEN = 8 # of the histories were looked at while choosing; the others once, before the last choices
 
 def fault_table(faults):
     out = ["| kind | rows touched | row-visible | found of the visible | rejected that were touched |", "|---|--:|--:|--:|--:|"]
@@ -158,8 +158,8 @@ def page(rows, faults):
     out += [f"| **all** | | {total[0]:,} | | {total[1]:,} | {100*total[1]/max(total[0], 1):.3f} % |", ""]
     over = [r for r in rows if r["share"] > BUDGET]
     out += ["Above 0.1 %: "+("none." if not over else "; ".join(f"{r['name']} ({r['bad']:,} rows: {', '.join(f'`{w}` {n:,}' for w, n in r['why'].items())}{'; '+LOOKED_AT[r['name']] if r['name'] in LOOKED_AT else ''})" for r in over)+"."), "", "## Faults found, row by row", "",
-            "5 % and 20 % of the rows of held-back updates hit, four updates a kind and history. What *row-visible* means is said, and computed, in the script: a touched cell that a rule on rows could tell from every healthy cell within the budget. The other touched rows show a legal value, and are the business of metrics and detectors. The share of new texts was counted among filled cells, no longer among all rows, after the second table had been seen once; nothing of the rules was changed for it.", ""]
-    for title, part in (("### The first eight histories, which were looked at while the method was chosen", faults[:SEEN]), ("### The other histories, which were only measured", faults[SEEN:])):
+            "5 % and 20 % of the rows of held-back updates hit, four updates a kind and history. What *row-visible* means is said, and computed, in the script: a touched cell that a rule on rows could tell from every healthy cell within the budget. The other touched rows show a legal value, and are the business of metrics and detectors. The second table is not untouched either: it had been seen once before the last choices (new texts count among filled cells; a column is open by its last parts only; the margin by ratio is for small histories; the limit of a moving column), which moved its total from 95.7 to 95.8 %.", ""]
+    for title, part in (("### The first eight histories, which were looked at while the method was chosen", faults[:SEEN]), ("### The other histories, seen once before the last choices", faults[SEEN:])):
         if part: out += [title, "", *fault_table(added(part))]
     return "\n".join(out)+"\n"
 
