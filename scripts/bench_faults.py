@@ -65,7 +65,7 @@ def each(table, before, share, repeat):
 
 def page(n, one, rows, share, got):
     a, b, c = one
-    out = ["# What a fault costs", "", "Made by `scripts/bench_faults.py`; CPU time, all figures of one run, medians.", "", "## All faults into a 900-row update", "",
+    out = ["# What a fault costs", "", "Made by `scripts/bench_faults.py`; CPU time, all figures of one run, medians. In pandas 3 texts lie in Arrow buffers, which a copy shares: the first ratio is against copying the numbers alone, the second against copying every value.", "", "## All faults into a 900-row update", "",
            f"{n} kinds at {share:.0%}: {1000*c:.0f} ms. Forty copies by pandas: {1000*a:.1f} ms ({1000*b:.1f} ms with texts as objects): **{c/a:.1f} times** ({c/b:.1f} times).", "",
            f"## Each fault into {rows:,} rows of 20 columns, {share:.0%} of the rows", "", "| kind | family | cells or rows touched | ms | × one copy | × one copy, texts as objects |", "|---|---|--:|--:|--:|--:|"]
     for k, v in got.items():
