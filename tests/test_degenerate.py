@@ -13,7 +13,7 @@ from dsmon_research.surprise import MEMBERS
 from test_run import csv, name, put
 
 CHAMPIONS = [*MEMBERS, "ensemble"] if os.environ.get("DSMON_SOAK") else ["ensemble"]
-PARAMS = f"inject: {{faults: {{}}}}\nbacktest: {{detectors: [{', '.join(MEMBERS)}], members: [max_new, topk_new, pca], champion: ensemble}}\ndatasets: {{shop: {{source: 'files:in/*', key: [order], season: 7}}}}\n"
+PARAMS = f"inject: {{faults: {{}}}}\nbacktest: {{detectors: [{', '.join(MEMBERS)}], members: [max_new, next_new, pca], champion: ensemble}}\ndatasets: {{shop: {{source: 'files:in/*', key: [order], season: 7}}}}\n"
 DAYS, HEAD = 32, "order,city,price\n"
 
 def parquet(table):

@@ -8,7 +8,7 @@ from dsmon_research.cli import with_block
 from test_run import put
 
 KILLS = 40 if os.environ.get("DSMON_SOAK") else 2
-LESS = {r"seeds: 5": "seeds: 1", r"probes: 2": "probes: 1", r"detectors: \[.*\]": "detectors: [max_new, topk_new, pca]", r"bootstrap: 200": "bootstrap: 20", r"updates: 12": "updates: 2", r"magnitudes: \[0\.005.*\]": "magnitudes: [0.2]"}
+LESS = {r"seeds: 5": "seeds: 1", r"probes: 2": "probes: 1", r"detectors: \[.*\]": "detectors: [max_new, next_new, pca]", r"bootstrap: 200": "bootstrap: 20", r"updates: 12": "updates: 2", r"magnitudes: \[0\.005.*\]": "magnitudes: [0.2]"}
 ENV = {k: v for k, v in os.environ.items() if not k.startswith("DSMON_")} | QUIET | {"PATH": f"{BIN}:{os.environ['PATH']}"}
 
 

@@ -169,7 +169,7 @@ def test_rows_and_updates_agree(tmp_path, monkeypatch):
     (tmp_path/"in").mkdir(); (tmp_path/"raw").mkdir()
     for i, t in enumerate(days): (tmp_path/"in"/f"{dt.date(2024, 1, 1)+dt.timedelta(days=i)}.csv").write_bytes(header_bytes(t.column_names, ",")+csv_bytes(t))
     newest = sorted((tmp_path/"in").iterdir())[-1]
-    (tmp_path/"params.yaml").write_text("inject: {faults: {}}\nbacktest: {detectors: [max_new, topk_new], members: [max_new, topk_new]}\ndatasets: {shop: {source: 'files:in/*.csv', key: [id]}}\n")
+    (tmp_path/"params.yaml").write_text("inject: {faults: {}}\nbacktest: {detectors: [max_new, next_new], members: [max_new, next_new]}\ndatasets: {shop: {source: 'files:in/*.csv', key: [id]}}\n")
     freshen("shop", "profile", root=tmp_path)
     got, rules = assess("shop", root=tmp_path), infer(days[:-1], ["id"])
     mask = rules.check(days[-1]).mask
