@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Done', 'do_profile', 'do_init', 'do_stage', 'do_backtest', 'do_sensitivity', 'do_report', 'leaderboard', 'do_assess',
            'do_sync', 'do_bench', 'do_capture', 'do_archive', 'do_run', 'do_incidents', 'do_check', 'do_ingest',
-           'do_portal', 'do_watch', 'do_listen', 'columns', 'parser', 'main']
+           'do_split', 'do_portal', 'do_watch', 'do_listen', 'columns', 'parser', 'main']
 
 # %% ../nbs/14_cli.ipynb #0bbd3ee8
 import argparse, contextlib, os, sys, tempfile, textwrap, time
@@ -456,6 +456,12 @@ def do_ingest(a)->Done:
     return Done(dict(dataset=job.name, files=[g.to_dict() for g in got], waiting=left, good=str(job.good), bad=str(job.bad), reports=str(job.reports)), text, 3 if bad else 0)
 
 # %% ../nbs/14_cli.ipynb #c5ec0005
+def do_split(a)->Done:
+    "`dsmon split FILE --into DIR --files N`: one table as N files."
+    from dsmon_research.split import split_file
+    made = split_file(a.file, a.into, a.number, a.seed, a.force)
+    return Done(dict(file=str(a.file), files=[str(p) for p in made]), f"{a.file.name}: {len(made)} file{'s' if len(made) != 1 else ''} in {a.into}")
+
 def _check_verbs(verb):
     v = verb("check", do_check, "find wrong rows, and split a file into good and bad rows")
     v.add_argument("targets", nargs="+", metavar="FILE|DIR|NAME", help="tables, folders of tables, or a dataset in params.yaml: its newest update")
@@ -474,6 +480,12 @@ def _check_verbs(verb):
     v.add_argument("--every", metavar="TIME", help="one file each 60s, 5m, 1h, until ended")
     v.add_argument("--files", dest="most", type=int, metavar="N", help="files at most")
     v.add_argument("--seed", type=int, default=0, metavar="N", help="of the random choice")
+    v = verb("split", do_split, "one table as N files, for an ingestion job to pick from")
+    v.add_argument("file", type=Path, metavar="FILE", help="CSV, TSV or Parquet")
+    v.add_argument("--into", type=Path, required=True, metavar="DIR", help="where the files go")
+    v.add_argument("--files", dest="number", type=int, required=True, metavar="N", help="how many files")
+    v.add_argument("--seed", type=int, metavar="N", help="deal the rows out at random; default: in their order")
+    v.add_argument("--force", action="store_true", help="replace what is there")
 
 # %% ../nbs/14_cli.ipynb #50c0cee2
 def do_portal(a)->Done:

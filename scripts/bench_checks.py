@@ -3,9 +3,10 @@
 
     bench_checks.py [--datasets a,b] [--out docs/checks.md]
 
-Rules are inferred from the first 70 % of the clean updates and see nothing of the rest. A touched row counts as *visible* when one of its touched cells shows what no clean
-update of the whole history, the held-back ones included, ever shows: an empty cell, a text that does not read, a number outside all that was seen, a value or form that is
-new in a column that gets no new ones, a second row with the key, a column gone. That is computed here without the rules."""
+Rules are inferred from the first 70 % of the clean updates and see nothing of the rest. A touched row counts as *row-visible* when one of its touched cells lies where no rule on rows that keeps the budget (0.1 % of healthy rows) would have
+had to let healthy cells in, judged without the rules and with all clean updates, the held-back ones included, in view:
+an empty cell where none is ever empty; a text that does not read as the number or moment that the column holds; a number beyond the past by more than healthy updates ever went beyond *their* past in so many updates (a closer limit would have rejected healthy rows somewhere in this very history); a text or form of text that is new in a column where healthy updates bring new ones in at most 0.1 % of its filled cells; U+FFFD;
+a second row with the key; a column gone. Other touched rows show a legal value: no rule on single rows can tell them, and they are the business of profile metrics and detectors."""
 import argparse, os, sys, time
 from collections import defaultdict
 from pathlib import Path
@@ -20,6 +21,7 @@ from dsmon_research.infer import RARE, infer
 
 HERE = "flights weather".split()
 ALL = HERE+"online_retail_by_day fbposts_edbt2021 flights_edbt2021_rebuilt italy_regioni italy_province chicago_vaccinations pge_outages ucsd_electricity daiad_water lro_water_mainstreet lro_water_tonygrove nab_nyc_taxi nab_machine_temperature_system_failure".split()
+BUDGET = 1e-3 # of healthy rows may be rejected
 BLIND = ("dropped_rows", "truncated_file", "lost_partition", "repeated_update") # no row is wrong
 
 
@@ -28,26 +30,39 @@ def collapsed(texts): # a run of one class as one sign
     return texts
 
 
-class Ever:
-    "What the clean updates show of one column."
-    def __init__(self, name, past, later):
-        self.name, cells = name, [Cells(t[name].combine_chunks()) for t in (*past, *later) if name in t.column_names]
-        self.whole = len(cells) == len(past)+len(later) and not any(c.n and c.null.all() for c in cells)
-        self.n = sum(c.n for c in cells); filled = max(sum(c.n-c.null.sum() for c in cells), 1)
-        self.null = any(c.null.any() for c in cells)
-        count = lambda of: sum(c.encoded.counts[of(c)].sum() for c in cells)
-        self.number, self.time = (count(lambda c, a=a: ~np.isnan(getattr(c, a))) >= (1-RARE)*filled for a in ("numbers", "times"))
-        x = np.concatenate([c.numbers[np.isfinite(c.numbers)] for c in cells] or [np.zeros(0)])
-        self.low, self.high = (x.min(), x.max()) if len(x) else (np.nan, np.nan)
-        cut = sum(name in t.column_names for t in past)
-        self.values, self.new = self._known(cells, cut, lambda v: v)
-        self.forms, self.newform = self._known(cells, cut, collapsed)
+def farthest(tops, past, ahead): # the highest of all updates, or past the first `past` by as much as any stretch of `ahead` went beyond all before it
+    n = len(tops)
+    if np.isnan(tops).all(): return np.nan
+    far = np.nanmax(tops[:past]) if not np.isnan(tops[:past]).all() else np.nan
+    moves = [np.nanmax(tops[t:t+ahead])-np.nanmax(tops[:t]) for t in range(max(n//4, 1), n) if not np.isnan(tops[:t]).all() and not np.isnan(tops[t:t+ahead]).all()]
+    return np.nanmax([np.nanmax(tops), far+max([0., *moves])])
 
-    def _known(self, cells, cut, of): # all that was seen; is anything new later?
-        before = set(); [before.update(of(c.texts).to_pylist()) for c in cells[:cut]]
-        fresh = sum(n for c in cells[cut:] for v, n in zip(of(c.texts).to_pylist(), c.encoded.counts.tolist()) if v not in before)
-        every = set(before); [every.update(of(c.texts).to_pylist()) for c in cells[cut:]]
-        return every, fresh > 0
+
+class Ever:
+    "What the clean updates show of one column, the later ones included, and how far they go beyond their own past."
+    def __init__(self, name, past, later):
+        self.name, tables = name, [t for t in (*past, *later)]
+        cells = [Cells(t[name].combine_chunks()) if name in t.column_names else None for t in tables]
+        have = [c for c in cells if c is not None]
+        self.whole = len(have) == len(tables) and not any(c.n and c.null.all() for c in have)
+        filled = max(sum(c.n-c.null.sum() for c in have), 1)
+        self.null = any(c.null.any() for c in have)
+        count = lambda of: sum(c.encoded.counts[of(c)].sum() for c in have)
+        self.number, self.time = (count(lambda c, a=a: ~np.isnan(getattr(c, a))) >= (1-RARE)*filled for a in ("numbers", "times"))
+        ends = np.array([(x.min(), x.max()) if c is not None and len(x := c.numbers[np.isfinite(c.numbers)]) else (np.nan, np.nan) for c in cells])
+        self.low, self.high = -farthest(-ends[:, 0], len(past), len(later)), farthest(ends[:, 1], len(past), len(later))
+        self.values, self.forms = (self._known(cells, len(later), of) for of in (lambda v: v, collapsed))
+
+    def _known(self, cells, ahead, of): # all that was seen, None where healthy updates bring new ones too often
+        first, seen, n = {}, [], len(cells)
+        for k, c in enumerate(cells):
+            texts = of(c.texts).to_pylist() if c is not None else []
+            seen.append((np.array([first.setdefault(v, k) for v in texts], int), c.encoded.counts if c is not None else np.zeros(0)))
+        shares = []
+        for t in {max(1, round(f*n)) for f in (.5, .6, .7, .8, .9)}:
+            new = sum(counts[at >= t].sum() for at, counts in seen[t:t+ahead])
+            shares.append(new/max(sum(c.n-c.null.sum() for c in cells[t:t+ahead] if c is not None), 1))
+        return set(first) if np.mean(shares) <= BUDGET else None
 
     def odd(self, c): # (n,) bool: cells of a kind that no clean update shows
         new = np.zeros(len(c.values), bool)
@@ -55,8 +70,8 @@ class Ever:
         elif self.time: new |= np.isnan(c.times)
         else:
             texts = c.texts.to_pylist()
-            if not self.new: new |= np.array([t not in self.values for t in texts], bool)
-            if not self.newform: new |= np.array([t not in self.forms for t in collapsed(c.texts).to_pylist()], bool)
+            if self.values is not None: new |= np.array([t not in self.values for t in texts], bool)
+            if self.forms is not None: new |= np.array([t not in self.forms for t in collapsed(c.texts).to_pylist()], bool)
             new |= np.array(["\ufffd" in t for t in texts], bool)
         return c.spread(new, not self.null and c.n > 0)
 
@@ -114,20 +129,38 @@ def study(name, log):
     return row, faults
 
 
+LOOKED_AT = dict( # what the rows rejected above the budget are: a remark of 2026-11, from the printed examples, not from every row
+    fbposts_edbt2021="UTF-8 read as Latin-1 (`Ã\\x9cbersicht`) in a column that the cleaners of the set did not clean: real errors",
+    chicago_vaccinations="first doses of a day above all doses of that day by 1 to 7, from April 2022 on, in a table where that never was before: contradictions that the publisher's own numbers hold",
+    nab_machine_temperature_system_failure="all on 2014-02-09, the day after the labelled breakdown of the machine: the failure itself")
+SEEN = 8 # of the histories were looked at while choosing; the others once, before the last choices
+
+def fault_table(faults):
+    out = ["| kind | rows touched | row-visible | found of the visible | rejected that were touched |", "|---|--:|--:|--:|--:|"]
+    pct = lambda a, b: f"{100*a/b:.1f} %" if b else "–"
+    for k in [k for k in KINDS if k in faults and faults[k][0]]:
+        touched, seen, found, rejected, true = faults[k]
+        out.append(f"| {k} | {touched:,} | {pct(seen, touched)} | {pct(found, seen)} | {pct(true, rejected)} |")
+    all_ = np.sum([*faults.values()], 0)
+    return [*out, f"| **all** | {all_[0]:,} | {pct(all_[1], all_[0])} | {pct(all_[2], all_[1])} | {pct(all_[4], all_[3])} |", ""]
+
+def added(parts):
+    total = defaultdict(lambda: np.zeros(5, int))
+    for p in parts:
+        for k, v in p.items(): total[k] = total[k]+v
+    return total
+
 def page(rows, faults):
     out = ["# Row rules, measured", "", "Made by `scripts/bench_checks.py`; rules inferred from the first 70 % of the clean updates, all figures on the rest.", "",
            "## Healthy rows rejected", "", "| history | clean updates | held-back rows | rules | rejected | share |", "|---|--:|--:|--:|--:|--:|"]
     out += [f"| {r['name']} | {r['updates']:,} | {r['rows']:,} | {r['rules']} | {r['bad']:,} | {100*r['share']:.3f} % |" for r in rows]
     total = sum(r["rows"] for r in rows), sum(r["bad"] for r in rows)
-    out += [f"| **all** | | {total[0]:,} | | {total[1]:,} | {100*total[1]/max(total[0], 1):.3f} % |", "", "## Faults found, row by row", "",
-            "5 % and 20 % of the rows of held-back updates hit. *Visible*: a touched cell shows what no clean update ever shows, computed without the rules; the others look like healthy rows, and are the detectors' business.", "",
-            "| kind | rows touched | visible | found of the visible | rejected that were touched |", "|---|--:|--:|--:|--:|"]
-    for k in [k for k in KINDS if k in faults and faults[k][0]]:
-        touched, seen, found, rejected, true = faults[k]
-        pct = lambda a, b: f"{100*a/b:.1f} %" if b else "–"
-        out.append(f"| {k} | {touched:,} | {pct(seen, touched)} | {pct(found, seen)} | {pct(true, rejected)} |")
-    all_ = np.sum([*faults.values()], 0)
-    out.append(f"| **all** | {all_[0]:,} | {100*all_[1]/all_[0]:.1f} % | {100*all_[2]/max(all_[1], 1):.1f} % | {100*all_[4]/max(all_[3], 1):.1f} % |")
+    out += [f"| **all** | | {total[0]:,} | | {total[1]:,} | {100*total[1]/max(total[0], 1):.3f} % |", ""]
+    over = [r for r in rows if r["share"] > BUDGET]
+    out += ["Above 0.1 %: "+("none." if not over else "; ".join(f"{r['name']} ({r['bad']:,} rows: {', '.join(f'`{w}` {n:,}' for w, n in r['why'].items())}{'; '+LOOKED_AT[r['name']] if r['name'] in LOOKED_AT else ''})" for r in over)+"."), "", "## Faults found, row by row", "",
+            "5 % and 20 % of the rows of held-back updates hit, four updates a kind and history. What *row-visible* means is said, and computed, in the script: a touched cell that a rule on rows could tell from every healthy cell within the budget. The other touched rows show a legal value, and are the business of metrics and detectors. The second table is not untouched either: it had been seen once before the last choices (new texts count among filled cells; a column is open by its last parts only; the margin by ratio is for small histories; the limit of a moving column), which moved its total from 95.7 to 95.8 %.", ""]
+    for title, part in (("### The first eight histories, which were looked at while the method was chosen", faults[:SEEN]), ("### The other histories, seen once before the last choices", faults[SEEN:])):
+        if part: out += [title, "", *fault_table(added(part))]
     return "\n".join(out)+"\n"
 
 
@@ -136,10 +169,9 @@ def main():
     p.add_argument("--datasets"); p.add_argument("--out", type=Path)
     a = p.parse_args()
     names = a.datasets.split(",") if a.datasets else [n for n in (ALL if os.environ.get("DSMON_DATA") else HERE) if n in DATASETS]
-    rows, faults = [], defaultdict(lambda: np.zeros(5, int))
+    rows, faults = [], []
     for n in names:
-        row, got = study(n, sys.stderr); rows.append(row)
-        for k, v in got.items(): faults[k] += v
+        row, got = study(n, sys.stderr); rows.append(row); faults.append(got)
     text = page(rows, faults)
     print(text) if a.out is None else a.out.write_text(text)
 

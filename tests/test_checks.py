@@ -87,7 +87,7 @@ def test_inference_sees_only_what_it_is_given():
     assert infer(past).to_yaml() == infer([t.slice(0) for t in past]).to_yaml()
     moving = [pa.table({"meter": [100*k+i for i in range(50)], "hour": [i % 24 for i in range(50)]}) for k in range(16)]
     rules = {x.column: x for x in infer(moving).rules if x.check == "range"}
-    assert rules["meter"].max is None and (rules["hour"].min, rules["hour"].max) == (0, 23)
+    assert rules["meter"].max >= 4*1549 and (rules["hour"].min, rules["hour"].max) == (0, 23)
 
 @pytest.mark.parametrize("tables", [[pa.table({"a": [1]})], [pa.table({"a": ["x", None]}), pa.table({"b": [1.5]})], [pa.table({"a": pa.nulls(5), "l": [[1]]*5, "b": [True]*5})], [pa.table({"a": [1, 2]}), pa.table({"a": ["x", "y"]})]*6,
                                     [pa.table({"a": [float("nan"), float("inf"), -0.]})]*9, [pa.table([[1, 2], [3, 4]], names=["a", "a"])]*8])
