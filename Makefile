@@ -36,12 +36,12 @@ repro: env ## run every stage whose inputs changed, then say where the results a
 test: env ## hygiene, notebooks, tests
 	@scripts/test.sh
 
-soak: env ## the long tests: generated tables against the reference, updates against the alert budget, archive and ingestion under kills, replays and crowds, the sources on 500 bad days
+soak: env ## the long tests: generated tables against the reference, updates against the alert budget, archive and ingestion under kills, replays and crowds, the sources on 500 bad days and in 1,000 orders of arrival, every public history
 	@DSMON_EXAMPLES=10000 python -m pytest -q tests/test_profile.py -k nothing_is_lost
 	@DSMON_SOAK=1 python -m pytest -q -n 2 tests/test_budget.py
 	@DSMON_SOAK=1 python -m pytest -q tests/test_archive.py tests/test_incidents.py tests/test_messages.py tests/test_monitor.py tests/test_run.py tests/test_ingest.py tests/test_degenerate.py
 	@DSMON_SOAK=1 python -m pytest -q -s tests/test_killed.py tests/test_report.py -k killed
-	@DSMON_SOAK=1 python -m pytest -q -s tests/test_sources.py
+	@DSMON_SOAK=1 python -m pytest -q -s tests/test_sources.py tests/test_reliability.py tests/test_histories.py
 
 bench: env ## DSMon-Bench and its study, from the public histories in DSMON_DATA (about an hour; ARGS="TRACK:DATASET ..." for some)
 	@scripts/bench.sh $(ARGS)

@@ -176,6 +176,11 @@ class Writer:
         self._rows.setdefault(table, []).append({"id": self._last[table]} | {c: _form(table, c, kinds[c], v) for c, v in values.items()})
         return self._last[table]
 
+    def entry(self):
+        "What was added so far is an entry of the ledger; what follows is another one. All are stored together."
+        self._store()
+        self._rows = {}
+
     def _store(self):
         if not self._rows: return
         run, made_at = self.archive.run, utc_text(now())

@@ -33,6 +33,7 @@ class Update:
     stamp:str = ""              # names this content, where the source can say so without its being read
     shown:datetime|None = None  # when it was published, where that is known apart from `time`: several contents of one id are its revisions
     facts:dict = field(default_factory=dict, repr=False, hash=False) # rows_created, rows_updated, rows_deleted, as the source itself says
+    profile:Callable|None = field(default=None, repr=False, hash=False) # gives the Profile where the source measures itself; there is nothing to read then
 
 # %% ../nbs/03_collect.ipynb #a4542b1d
 _dated = re.compile(r"(?<![0-9])((?:19|20)[0-9]{2})([-_.]?)([0-9]{2})\2([0-9]{2})"
@@ -53,10 +54,19 @@ def _natural(name): return [(0, int(p), "") if p.isdecimal() else (1, 0, p) for 
 _suffixes = (".csv", ".tsv", ".tab", ".parquet", ".pq")
 _others = (".jsonl", ".ndjson", ".json", ".xlsx", ".xlsm", ".gz", ".bz2", ".xz", ".zst", ".zip") # see `formats`
 
-def _reader(path): # how one file is read
-    if path.suffix.lower() not in _others: return functools.partial(read_table, path)
+def _stem(path): # the name without its kind: what is packed later is still the same update
+    whole = Path(path)
+    inner = Path(whole.stem)
+    return inner.stem if whole.suffix.lower() in (".gz", ".bz2", ".xz", ".zst") and inner.suffix.lower() in _suffixes+_others else whole.stem
+
+_refused = (".xls", ".xlsb", ".ods", ".doc", ".docx", ".pdf") # said, not read as if they were text
+
+def _reader(path, sheet=None): # how one file is read
+    if path.suffix.lower() not in _others+_refused: return functools.partial(read_table, path)
     from dsmon_research.formats import read_file
-    return functools.partial(read_file, path)
+    return functools.partial(read_file, path, sheet)
+
+def _junk(name): return name.startswith("~$") or name.lower() in ("thumbs.db", "desktop.ini") # what office and file managers leave behind
 
 def _matches(
     pattern:str,     # folder, file or shell pattern
@@ -69,7 +79,7 @@ def _matches(
     else:
         parent = glob.escape(str(path.parent)) if path.parent.is_dir() else str(path.parent)
         hits = [Path(p) for p in glob.glob(os.path.join(parent, path.name), recursive=True)]
-    hits = [p for p in hits if not p.is_dir()]
+    hits = [p for p in hits if not p.is_dir() and not _junk(p.name)]
     if not hits: raise SourceError(f"no file matches {str(path)!r}: check the folder and the pattern")
     if gone := [p for p in hits if not p.is_file()]: raise SourceError(f"{str(gone[0])!r}: is a broken link or no ordinary file: remove it or mend it")
     return hits
@@ -77,11 +87,13 @@ def _matches(
 def _shown(text): return os.fsencode(text).decode("utf-8", "backslashreplace")
 
 # %% ../nbs/03_collect.ipynb #c0da7e01
-_how = re.compile(r"#date=(name|mtime|column:.+)$", re.S)
+_how, _sheet = re.compile(r"#date=(name|mtime|column:.+)$", re.S), re.compile(r"#sheet=([^#]+)(?=#|$)")
 
-def _dated_by(pattern): # the pattern, and where an update's time comes from
+def _dated_by(pattern): # the pattern, where an update's time comes from, which sheet of a workbook
+    sheet = _sheet.search(pattern)
+    if sheet: pattern = pattern[:sheet.start()]+pattern[sheet.end():]
     m = _how.search(pattern)
-    return (pattern[:m.start()], m[1]) if m else (pattern, "name")
+    return *((pattern[:m.start()], m[1]) if m else (pattern, "name")), sheet and sheet[1]
 
 def _newest(table, column): # the newest date in a column; None if there is none
     if column not in table.column_names: raise UsageError(f"#date=column:{column[:40]}: no such column: the update has {', '.join(table.column_names[:12])}")
@@ -93,12 +105,11 @@ def _times(how, ids, modified, reads): # one a file; without a date in every one
     return [datetime(1970, 1, 1, tzinfo=timezone.utc)+timedelta(days=i) for i in range(len(ids))] if None in times else times
 
 def _remote_updates(pattern, ds):
-    from pathlib import PurePosixPath
     from dsmon_research.formats import remote_files
     if ds is not None and ds.sha256: raise UsageError("sha256 is of a file on this disk: leave it out")
-    pattern, how = _dated_by(pattern)
-    found = sorted(remote_files(pattern), key=lambda f: _natural(PurePosixPath(f[0]).stem))
-    ids = [PurePosixPath(f[0]).stem for f in found]
+    pattern, how, sheet = _dated_by(pattern)
+    found = sorted(remote_files(pattern, sheet), key=lambda f: _natural(_stem(f[0])))
+    ids = [_stem(f[0]) for f in found]
     if len(set(ids)) < len(ids): raise UsageError("two remote files have one name: each needs its own, narrow the pattern")
     times = _times(how, ids, [f[2] for f in found], [f[4] for f in found])
     return sorted([Update(i, t, f[4], f[0], f[1], f"{f[1]}:{f[3]}") for i, t, f in zip(ids, times, found)], key=lambda u: u.time)
@@ -111,15 +122,15 @@ def _file_updates(
 )->list[Update]:
     "One update per matching file."
     if "://" in pattern: return _remote_updates(pattern, ds)
-    pattern, how = _dated_by(pattern)
-    hits = sorted(_matches(pattern, root), key=lambda p: (_natural(p.stem), str(p)))
+    pattern, how, sheet = _dated_by(pattern)
+    hits = sorted(_matches(pattern, root), key=lambda p: (_natural(_stem(p)), str(p)))
     _check_sha256(hits, ds)
-    ids, base = [_shown(p.stem) for p in hits], Path(root or "/nowhere")
+    ids, base = [_shown(_stem(p)) for p in hits], Path(root or "/nowhere")
     owner = {}
     for name, p in zip(ids, hits):
         if (first := owner.setdefault(name, p)) is not p:
             raise UsageError(f"{str(first)!r} and {str(p)!r} have one name: each file needs its own, narrow the pattern or rename one")
-    reads = [_reader(p) for p in hits]
+    reads = [_reader(p, sheet) for p in hits]
     times = _times(how, ids, [datetime.fromtimestamp(p.stat().st_mtime, timezone.utc) for p in hits], reads)
     out = [Update(i, t, read, _shown(p.relative_to(base) if p.is_relative_to(base) else p), p.stat().st_size)
            for i, t, p, read in zip(ids, times, hits, reads)]
@@ -184,7 +195,7 @@ def _example_updates(
 def _same(table): return table
 
 # %% ../nbs/03_collect.ipynb #d68c833e
-SOURCES = {"files": _file_updates, "example": _example_updates, "socrata": "socrata", "log": "logs", "git": "gitfile", "sql": "sqltable", "public": "datasets"}
+SOURCES = {"files": _file_updates, "example": _example_updates, "socrata": "socrata", "log": "logs", "git": "gitfile", "sql": "sqltable", "tar": "tarball", "public": "datasets"}
 # scheme -> (rest of the URI, dataset, root) -> updates in time order; a text names a module of this package whose `source_updates` is that
 
 def _source(scheme):

@@ -37,7 +37,7 @@ def save_extract(
     said = dict(id=id, time=time.astimezone(timezone.utc).isoformat(), stamp=stamp, origin=origin, bytes=bytes, facts=facts or {}, shown=datetime.now(timezone.utc).isoformat(), rows=table.num_rows)
     if path.is_file(): return path
     sink = pa.BufferOutputStream()
-    pq.write_table(table.replace_schema_metadata({**(table.schema.metadata or {}), b"dsmon": json.dumps(said).encode()}), sink, compression="snappy", use_dictionary=False) # quick: it is read once or twice
+    pq.write_table(table.replace_schema_metadata({**(table.schema.metadata or {}), b"dsmon": json.dumps(said).encode()}), sink, compression="none", use_dictionary=False, write_statistics=False) # quick: it is read once or twice
     return atomic_write(path, sink.getvalue())
 
 def _facts(path): # what an extract says of itself

@@ -59,8 +59,15 @@ def _table(rows, bad): # dicts -> table of texts, names in order of appearance
     names = list(dict.fromkeys(k for r in rows for k in r))
     return pa.Table.from_arrays([pa.array([_text(r.get(n)) for r in rows], pa.string()) for n in names], names=column_names(names), metadata={"bad_lines": str(bad), "encoding": "utf-8"})
 
+def _inner(load, text): # the one list of objects that an answer of a web service wraps, None if it is no such thing
+    try: got = load(text)
+    except (ValueError, RecursionError): return None
+    lists = [v for v in got.values() if isinstance(v, list) and all(isinstance(r, dict) for r in v)] if isinstance(got, dict) else []
+    return lists[0] if len(lists) == 1 else None
+
 def read_json_lines(
-    raw:bytes, # one object a line; or one list of objects
+    raw:bytes,         # one object a line; or one list of objects
+    whole:bool=False,  # one JSON text: the list of objects may stand inside an object, such as {"data": […]}
 )->pa.Table:
     "JSON as a table of texts."
     text = raw.decode("utf-8-sig", "replace").replace("\0", "\ufffd")
@@ -68,6 +75,7 @@ def read_json_lines(
     if text.lstrip().startswith("["):
         try: items = load(text)
         except (ValueError, RecursionError): items = [None]
+    elif whole and (inner := _inner(load, text)) is not None: items = inner
     else: items = [_line(load, t) for t in text.split("\n") if t.strip()]
     rows = [r for r in items if isinstance(r, dict)]
     return _table(rows, len(items)-len(rows))
@@ -85,10 +93,17 @@ def _cell(v): # of a workbook, as text
 # %% ../nbs/03m_formats.ipynb #d57bc011
 CELLS = 20_000_000 # of a sheet
 
+def _chosen(book, sheet, name): # by name or number from 1; else the first that is not hidden
+    if sheet is None: return next((s for s in book.worksheets if s.sheet_state == "visible"), book.worksheets[0])
+    if sheet in book.sheetnames: return book[sheet]
+    if sheet.isdecimal() and 1 <= int(sheet) <= len(book.worksheets): return book.worksheets[int(sheet)-1]
+    raise SourceError(f"{name}: has no sheet {sheet[:40]!r}: it has {', '.join(map(repr, book.sheetnames[:12]))}")
+
 def read_excel(
     raw:bytes, name:str,
+    sheet:str|None=None, # name, or number from 1; default: the first that is not hidden
 )->pa.Table: # texts
-    "The first sheet of a workbook."
+    "One sheet of a workbook."
     try: import openpyxl
     except ImportError as e: raise UsageError("Excel files need openpyxl: install dsmon_research[files]") from e
     try:
@@ -96,7 +111,7 @@ def read_excel(
         if size > MOST: raise SourceError(f"{name}: its parts hold {size:,} bytes: not read")
         book = openpyxl.load_workbook(io.BytesIO(raw), read_only=True, data_only=True, keep_links=False)
         rows, seen = [], 0
-        for r in book.worksheets[0].iter_rows(values_only=True):
+        for r in _chosen(book, sheet, name).iter_rows(values_only=True):
             seen += len(r)
             if seen > CELLS: raise SourceError(f"{name}: more than {CELLS:,} cells: not read further")
             rows.append([_cell(v) for v in r])
@@ -110,15 +125,21 @@ def read_excel(
     return pa.Table.from_arrays([pa.array(c[1:], pa.string()) for c in columns], names=column_names([c[0] for c in columns]), metadata={"bad_lines": "0"})
 
 # %% ../nbs/03m_formats.ipynb #d57bc012
+_no_tables = ((b"\xd0\xcf\x11\xe0", "an old Office file: save it as .xlsx or .csv"), (b"%PDF", "a PDF: ask for the table behind it"), (b"PK\x03\x04", "a document of another kind: save it as .xlsx or .csv"))
+
 def read_any(
     raw:bytes, name:str, # a file's bytes and name
+    sheet:str|None=None, # of a workbook
 )->pa.Table:
     "One file of any kind as the table it was published as."
-    raw, name = unpack(raw, name)
+    if not name.lower().endswith((".ods", ".docx", ".xlsb")): raw, name = unpack(raw, name)
+    if not name.lower().endswith((".xlsx", ".xlsm")):
+        for magic, what in _no_tables:
+            if raw.startswith(magic): raise SourceError(f"{name}: is {what}")
     end = PurePosixPath(name).suffix.lower()
     if raw.startswith(b"PAR1") or end in (".parquet", ".pq"): return _parquet(raw, name)
-    if end in (".xlsx", ".xlsm"): return read_excel(raw, name)
-    if end in (".jsonl", ".ndjson", ".json", ".geojsonl"): return read_json_lines(raw)
+    if end in (".xlsx", ".xlsm"): return read_excel(raw, name, sheet)
+    if end in (".jsonl", ".ndjson", ".json", ".geojsonl"): return read_json_lines(raw, end == ".json")
     return read_bytes(raw, name)
 
 def _parquet(raw, name):
@@ -132,11 +153,11 @@ def _parquet(raw, name):
     except (pa.ArrowException, OSError) as e: raise SourceError(f"{name}: {str(e).splitlines()[0][:120]}: check that the file is whole and readable") from e
     return pa.Table.from_arrays(t.columns, names=column_names(t.column_names), metadata={b"bad_lines": b"0"})
 
-def read_file(path)->pa.Table:
+def read_file(path, sheet:str|None=None)->pa.Table:
     "A file on this disk."
     try:
         if os.path.getsize(path) > 5*MOST: raise SourceError(f"{str(path)!r}: larger than {5*MOST:,} bytes: unpack it, or write Parquet")
-        with open(path, "rb") as f: return read_any(f.read(), os.path.basename(path))
+        with open(path, "rb") as f: return read_any(f.read(), os.path.basename(path), sheet)
     except OSError as e: raise SourceError(f"{str(path)!r}: {e.strerror}: check that the file is whole and readable") from e
 
 # %% ../nbs/03m_formats.ipynb #d57bc015
@@ -144,6 +165,7 @@ REMOTE = ("memory", "file", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "ad
 
 def remote_files(
     pattern:str, # scheme://place/*.csv
+    sheet:str|None=None, # of workbooks
 )->list[tuple]:  # (path, bytes, modified or None, stamp, read)
     "Files of a remote store that match; `SourceError` if there are none."
     scheme, _, rest = pattern.partition("://")
@@ -161,11 +183,11 @@ def remote_files(
     def modified(i):
         t = i.get("LastModified") or i.get("last_modified") or i.get("mtime") or i.get("created") or i.get("updated")
         return t if isinstance(t, datetime) else datetime.fromtimestamp(t, timezone.utc) if isinstance(t, (int, float)) else None
-    return [(p, int(i.get("size") or 0), modified(i), str(fs.checksum(p)), functools.partial(_read_remote, fs, p)) for p, i in infos]
+    return [(p, int(i.get("size") or 0), modified(i), str(fs.checksum(p)), functools.partial(_read_remote, fs, p, sheet)) for p, i in infos]
 
-def _read_remote(fs, path):
+def _read_remote(fs, path, sheet):
     try:
         with fs.open(path, "rb") as f: raw = _limited(f, path, 5*MOST)
     except SourceError: raise
     except Exception as e: raise SourceError(f"{path}: cannot be read ({type(e).__name__}): check the network and your credentials") from None
-    return read_any(raw, PurePosixPath(path).name)
+    return read_any(raw, PurePosixPath(path).name, sheet)

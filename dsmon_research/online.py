@@ -161,6 +161,7 @@ class Past:
         self.record.level, self.record.open = _wider(self.record.level, m, 0.), [_wider(r, m, 0.) for r in self.record.open]
         e = self.expect
         e.recent, e.last, e.last_seasonal = (_wider(a, m, np.nan) for a in (e.recent, e.last, e.last_seasonal))
+        e.range = np.stack([_wider(e.range[0], m, np.inf), _wider(e.range[1], m, -np.inf)])
         e.residuals, e.centre, e.scale, e.known = _wider(e.residuals, m, np.nan, 1), _wider(e.centre, m, 0., 1), _wider(e.scale, m, np.inf, 1), _wider(e.known, m, 0., 1)
         e.slots = {s: _wider(a, m, np.nan) for s, a in e.slots.items()}
 
@@ -223,11 +224,11 @@ def judge(
     if past.run: now[:, past.changes] = np.nan
     got = past.expect.judge(now, floor, slot)
     for k in ("z", "last", "season"): got[k][:, past.rises] = np.maximum(got[k][:, past.rises], 0)
-    views = {k: squash(got[k]) for k in ("z", "last", "season")}
+    views = {k: squash(got[k])*(got["far"] if k == "z" else 1) for k in ("z", "last", "season")}
     with _one_thread(past.rules): score, p, fits = _champion(past, views)
     own = [_own_units(y, u.times, past.names, used)[0] for y in (x, got["low"], got["high"])] if shown else [None]*3
     if shown: own[1:] = np.minimum(*own[1:]), np.maximum(*own[1:])
-    return Judged(past.names, views["z"][0], *own, score, p, (u, x, floor, unit, grids, now, slot, views, fits))
+    return Judged(past.names, views["z"][0], *own, score, p, (u, x, floor, unit, grids, now, slot, views, overall(squash(got["z"]))[0], fits))
 
 def _one_thread(rules): # matrix products give the same bits only on one thread; members without any need none
     if not any(MEMBERS[m].memory for m in rules.names): return nullcontext()
@@ -241,8 +242,7 @@ def learn(
     answer:str|None=None, # what its owner said: fault, expected
 )->Past:       # the same object
     "Take the update into the past."
-    u, x, floor, unit, grids, now, slot, views, past.fits = j.inner
-    score = overall(views["z"])[0]
+    u, x, floor, unit, grids, now, slot, views, score, past.fits = j.inner
     fault = answer == "fault"
     out = fault or _extreme(score, past.surprises, past.run)
     if np.isfinite(j.score): past.calibration.learn(j.score*_trust(past), 0. if fault else j.p, fault, answer is not None)
@@ -283,7 +283,7 @@ def rules_of(
 
 # %% ../nbs/10b_online.ipynb #5b8f3523
 _plain = ("flags", "first", "unit", "grids", "measured")
-_expect = ("recent", "residuals", "last", "last_seasonal", "centre", "scale", "known")
+_expect = ("recent", "residuals", "range", "last", "last_seasonal", "centre", "scale", "known")
 _habits = [f.name for f in fields(Habits)]
 
 def _flat(parts): # many short arrays -> one, and their lengths

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, quote
 
 import pyarrow as pa
 
-from .collect import Update, content_hash, name_time
+from .collect import Update, _same, content_hash, name_time
 from .extracts import extract_folder, extracts, save_extract
 from .project import SourceError, UsageError, find_root
 from .web import secret
@@ -99,7 +99,7 @@ def _column(values): # Arrow array of anything
 def _query(self, sql, *values):
     with self.errors():
         if self.kind == "duckdb":
-            return self.con.execute(sql, list(values)).to_arrow_table()
+            return self.con.sql(sql, params=list(values)).to_arrow_table()
         got = self._rows(sql, values)
         names, parts = list(got.keys()), []
         while rows := got.fetchmany(50_000): parts.append(rows)
@@ -129,8 +129,9 @@ def _parts(rest): # url, table or query, options
     table, _, query = what.partition("?") if not what.lower().lstrip().startswith("select") else (what, "", "")
     got = dict(parse_qsl(query))
     if not hash_ or not table.strip(): raise UsageError("sql: write sql:URL#table or sql:URL#SELECT …")
-    if odd := set(got)-{"watermark"}: raise UsageError(f"sql: no option {sorted(odd)[0][:20]!r}: there is watermark")
-    return url, table.strip(), got.get("watermark")
+    if odd := set(got)-{"watermark", "profile"}: raise UsageError(f"sql: no option {sorted(odd)[0][:20]!r}: there are watermark, profile")
+    if got.get("profile", "there") != "there" or len(got) > 1: raise UsageError("sql: write ?watermark=COLUMN, or ?profile=there to let the database measure the table itself")
+    return url, table.strip(), got.get("watermark") or ("profile" in got)
 
 def _from(table): # what stands after FROM
     if not table.lower().startswith("select"): return quoted(table)
@@ -162,12 +163,13 @@ def _settled(folder, id, n): # had the newest step as many rows when it was last
 
 # %% ../nbs/03l_sqltable.ipynb #43e0b012
 def source_updates(
-    rest:str,        # URL#table?watermark=COLUMN, URL#SELECT …
+    rest:str,        # URL#table?watermark=COLUMN, URL#table?profile=there, URL#SELECT …
     ds, # its block in params.yaml, or None
     root:Path|None,
 )->list[Update]:
     "Look at the table, keep what is new, list what was kept."
     url, table, mark = _parts(rest)
+    if mark is True: return _there(rest, ds, root)
     with _Database(url, root) as db:
         origin, folder = f"{db.shown}#{table[:60]}", extract_folder(f"sql:{db.shown}#{table}#{mark or ''}", root)
         if mark: _steps(db, table, mark, folder, origin)
@@ -191,3 +193,19 @@ def profile_in_place(
     real, shown = database_url(url, root)
     plain = re.sub(r"^postgresql\+psycopg://", "postgresql://", real)
     return profile_url(plain, table, key, **how)
+
+# %% ../nbs/03l_sqltable.ipynb #43e0b01a
+def _gone(): raise SourceError("sql: this table is measured where it lies (profile=there): its rows are not read")
+
+def _there(rest, ds, root): # the state of now; past ones are in the archive, or were never taken
+    import functools, hashlib, json
+    from dsmon_research.project import atomic_write, dump_json
+    url, table, _ = _parts(rest)
+    shown = database_url(url, root)[1]
+    got = profile_in_place(rest, list(ds.key) if ds is not None and ds.key else None, root)
+    stamp, now = hashlib.sha256(dump_json({k: v for k, v in got.to_dict().items() if k != "name"}).encode()).hexdigest(), datetime.now(timezone.utc)
+    file = extract_folder(f"sql:{shown}#{table}?profile=there", root)/"state.json"
+    seen = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    if seen.get("stamp") != stamp: seen = dict(time=now.isoformat(), stamp=stamp); atomic_write(file, dump_json(seen))
+    t = datetime.fromisoformat(seen["time"])
+    return [Update(t.strftime("%Y-%m-%dT%H:%M:%S.%fZ"), t, _gone, f"{shown}#{table[:60]}", 0, stamp, t, {}, functools.partial(_same, got))]

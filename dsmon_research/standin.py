@@ -107,10 +107,10 @@ class _Server(ThreadingHTTPServer):
 
 class Portal:
     "`with Portal(datasets=3) as p:` serves on `p.place`; `p.script` holds misfortunes, `p.log` what was asked."
-    def __init__(self, datasets:int=1, rows:int=100, script=(), pack:bool=False, drip:float=.02, token:str=""): # pack: gzip; drip: seconds between bytes; token: SODA 3 wants this one
+    def __init__(self, datasets:int=1, rows:int=100, script=(), pack:bool=False, drip:float=.02, token:str="", lag:float=0.): # pack: gzip; drip: seconds between bytes; token: SODA 3 wants this one; lag: seconds before an answer
         self.holdings = [Holding(f"{i:04d}-data", rows if i == 0 else min(rows, 20), i) for i in range(datasets)]
         self.script, self.log, self.pack, self.drip, self.token, self.done, self._cache = list(script), [], pack, drip, token, [], {}
-        self.lock, self.stop = threading.Lock(), threading.Event()
+        self.lock, self.stop, self.lag = threading.Lock(), threading.Event(), lag
 
     def __enter__(self):
         portal = self
@@ -169,6 +169,7 @@ class _Handler(BaseHTTPRequestHandler):
         q = {k: v[0] for k, v in parse_qs(parts.query).items()}
         p.log.append((self.command, self.path, dict(self.headers), body))
         word = p.misfortune(parts.path)
+        if p.lag: p.stop.wait(p.lag)
         try: self._say(p, parts.path, q, body, word)
         except (BrokenPipeError, ConnectionResetError): self.close_connection = True # the client had enough
 

@@ -330,11 +330,10 @@ def track_a_dataset(
     workers:int=2,
 )->dict:
     "Track A on one data set."
-    ds = registered(name)
+    ds, alpha = registered(name), alpha or .02
     ours, theirs = chosen(detectors, p)
     z, twins, keys = _published_part(ds, p, seed, stop, theirs)
     info, T = _info(z), int(z["T"])
-    alpha = alpha or (.02 if T >= 100 else .05)
     walks, why = _our_walks(ds, p, ours, seed, stop, z, twins, keys, alpha, workers) if ours else ({}, {})
     why |= {f"paper:{n}": y for n, y in (str(f).split("\x1f") for f in z["failed"])}
     at = z["t"]

@@ -6,7 +6,7 @@
 __all__ = ['secret', 'is_public', 'check_place', 'addresses', 'Limits', 'retry_after', 'Answer', 'Web']
 
 # %% ../nbs/03e_web.ipynb #70bbd003
-import email.utils, functools, hashlib, ipaddress, os, re, socket, time
+import email.utils, functools, hashlib, ipaddress, os, re, socket, threading, time
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -145,14 +145,14 @@ _busy = (202, 408, 425, 429, 500, 502, 503, 504)
 def _told(r): # what an error answer says of itself, for people; never its headers
     text = r.read()[:2000].decode("utf-8", "replace") if int(r.headers.get("content-length") or 0) < 100_000 else ""
     said = re.search(r'"(?:message|description)"\s*:\s*"([^"]{1,160})', text)
-    return f": {said[1]}" if said else ""
+    return ": "+"".join(c if c.isprintable() else "·" for c in said[1]) if said else ""
 
 # %% ../nbs/03e_web.ipynb #70bbd019
 class Web:
     "A client for a few hosts: `with Web({'data.example.org'}) as web: web.get(url)`."
     def __init__(self, hosts, headers=None, auth=None, limits:Limits=Limits(), sleep=time.sleep, clock=time.monotonic): # auth: (user, password)
         self.hosts, self.headers, self.auth, self.limits, self.sleep, self.clock = frozenset(h.lower() for h in hosts), headers or {}, auth, limits, sleep, clock
-        self.requests, self.waited, self._next, self._con = 0, 0., 0., None
+        self.requests, self.waited, self._next, self._con, self._lock = 0, 0., 0., None, threading.Lock()
 
     def __enter__(self): return self
     def __exit__(self, *_): self.close()
@@ -160,14 +160,16 @@ class Web:
 
     @property
     def client(self):
-        if self._con is None: self._con = _client(self.limits.quiet, headers={"User-Agent": "dsmon_research"})
-        return self._con
+        with self._lock:
+            if self._con is None: self._con = _client(self.limits.quiet, headers={"User-Agent": "dsmon_research"})
+            return self._con
 
-    def _pace(self, until): # keep to the rate
-        wait = self._next-self.clock()
-        if wait > 0: self.sleep(min(wait, max(until-self.clock(), 0)))
-        self._next = max(self.clock(), self._next)+1/self.limits.rate
-        self.requests += 1
+    def _pace(self, until): # keep to the rate, all threads together
+        with self._lock:
+            now = self.clock()
+            wait, self._next = self._next-now, max(now, self._next)+1/self.limits.rate
+            self.requests += 1
+        if wait > 0: self.sleep(min(wait, max(until-now, 0)))
 
     def get(self, url:str, to:Path|None=None, json=None, params=None)->Answer: # `json`: a POST with this body; `to`: where the body is written
         "One answer, whole; `SourceError` when the tries or the time are used up, or where a request must not go."
@@ -184,7 +186,9 @@ class Web:
         wait = max(e.wait or 0., own)
         if n >= self.limits.tries: raise SourceError(f"{shown}: {e.why}, {n} times: the service is disturbed, try later")
         if wait >= left: raise SourceError(f"{shown}: {e.why}, and {'asks to wait' if e.wait else 'the next try would be in'} {wait:.0f} s, beyond the deadline of {self.limits.deadline:g} s: try later")
-        self.waited += wait
+        with self._lock:
+            self.waited += wait
+            if e.wait: self._next = max(self._next, self.clock()+e.wait) # what it asks of one it asks of all
         self.sleep(wait)
 
 # %% ../nbs/03e_web.ipynb #70bbd021
@@ -215,7 +219,7 @@ def _body(r, to, until, web): # an Answer from a streamed response
     shown = _shown(str(r.url))
     if r.status_code in (401, 403): raise SourceError(f"{shown}: answers {r.status_code}{_told(r)}: check the token or login that the source refers to")
     if r.status_code not in (200, 203): raise SourceError(f"{shown}: answers {r.status_code}{_told(r)}: check the source's URI")
-    out, size, file = [], 0, open(to, "wb") if to else None
+    out, size, file = [], 0, open(to, "wb", 1 << 20) if to else None
     try:
         for piece in r.iter_bytes():
             size += len(piece)

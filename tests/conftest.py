@@ -38,3 +38,12 @@ def checkout(tmp_path)->Path:
 def files(folder, pattern="**/*")->dict[str, bytes]:
     "Relative path -> bytes of every file that matches."
     return {f.relative_to(folder).as_posix(): f.read_bytes() for f in sorted(folder.glob(pattern)) if f.is_file()}
+
+
+@pytest.fixture(scope="session")
+def empty_archive(tmp_path_factory)->bytes:
+    "A new archive without a record, to be copied: making the tables costs more than a capture."
+    from dsmon_research.tables import migrate
+    at = tmp_path_factory.mktemp("empty")/"archive.db"
+    migrate(f"sqlite:///{at}")
+    return at.read_bytes()
