@@ -5,7 +5,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from dsmon_research.faults import Column, _digits, _Job, _limits, _rounded, applicable, apply_fault
+from dsmon_research.faults import _FACTORS, Column, _alike, _digits, _Job, _limits, _per_day, _rounded, _sentinels, _typo, applicable, apply_fault
 
 
 @pytest.mark.parametrize("texts, digits", [([".5", ".25"], 2), (["1", "-3"], 0), (["1.", "2"], 0), (["1.50", "2.125", None], 3), (["0."+"1"*20], 12), ([None], 0), ([], 0)])
@@ -76,3 +76,24 @@ def test_what_changed_is_said_so_that_it_can_be_done_again():
         assert got.table["b"].to_pylist() == want and got.table["a"].equals(t["a"])
     got = apply_fault(t, "missing_column", 1, np.random.default_rng(2), "b")
     assert got.index is None and got.cells is None
+
+def test_one_keystroke():
+    "A neighbour on the keyboard, a letter lost, two in the wrong order, one twice; where that cannot be, one twice."
+    assert [_typo("water", .2, how) for how in range(4)] == ["wster", "wter", "awter", "waater"]
+    assert [_typo("A", 0, how) for how in range(4)] == ["S", "AA", "AA", "AA"] and _typo("éa", 0, 0) == "ééa" and _typo("aab", .4, 2) == "aaab" and _typo("m0", .9, 0) == "m9"
+
+def test_what_is_drawn():
+    assert {_per_day(pa.timestamp(u)) for u in ("s", "ms", "us", "ns")} == {86400, 86400*10**3, 86400*10**6, 86400*10**9} and (_per_day(pa.date32()), _per_day(pa.date64())) == (1, 86400000)
+    assert [s[0].as_py() for s in _sentinels(Column(pa.array([1, 2], pa.int64())))] == [-1, -999, 99, 9999, 99999] and [s[0].as_py() for s in _sentinels(Column(pa.array([1, 2], pa.uint8())))] == [99]
+    assert [str(s[0].as_py())[:10] for s in _sentinels(Column(pa.array([0], pa.date32())))] == ["1900-01-01", "1970-01-01"]
+    assert {n/d for n, d in _FACTORS} == {10, 100, 1000, 60, .1, .01, .001}
+    for seed in range(20):
+        got = _alike("Ab-7é", np.random.default_rng(seed))
+        assert got[0].isupper() and got[1].islower() and got[2] == "-" and got[3].isdigit() and len(got) == 5
+
+def test_a_shift_and_a_cut_to_the_cell():
+    t = pa.table({"a": [f"{i}" for i in range(9)], "b": ["x"]*9, "c": ["y"]*9})
+    got = apply_fault(t, "shifted_columns", 1., np.random.default_rng(0), "b").table
+    assert got.to_pydict() == {"a": t["a"].to_pylist(), "b": [None]*9, "c": ["x"]*9}
+    widths = {int(apply_fault(pa.table({"a": ["abcdefgh"]*9}), "truncated_text", 1., np.random.default_rng(s)).record["detail"].split()[2]) for s in range(60)}
+    assert widths == {4, 5, 6, 7}                                     # at least half of the letters stay
