@@ -12,6 +12,7 @@ import numpy as np
 
 from .calibrate import _tail_of, p_values, recent
 from .config import UsageError
+from .surprise import MEMBERS, Record
 
 # %% ../nbs/08f_feedback.ipynb #7af21a0f
 _families = {"missing": "null_share empty_share", "values": "novel_share lost_share novel_grams distinct unique_share top_share drift", "type": "numeric_share time_share nonfinite_share integer_share",
@@ -94,11 +95,13 @@ def replay(
     least:int=20, **how,
 )->tuple[np.ndarray, np.ndarray, np.ndarray]: # p (T,), p of probes (P,), answers known before each update (T,)
     "The walk's p-values as they would have been with an owner who answers."
+    keeps = k.name == "ensemble" or (k.name in MEMBERS and MEMBERS[k.name].beyond) # a record, and so trusts a young history less
+    trust = lambda t: Record(np.empty(0), t).trust if keeps else 1.
     m, p, probe_p, known = Memory(alpha, least, **how), k.p.copy(), k.probe_p.copy(), np.zeros(len(k.p), int)
     for t in np.flatnonzero(np.isfinite(k.score)):
         beside, known[t] = np.flatnonzero(truth.at == t), len(m.answers)
-        got = m.judge(np.append(k.score[t], k.probe_score[beside]), np.vstack([pattern[t:t+1], probes[beside]]))
+        got = m.judge(np.append(k.score[t], k.probe_score[beside])*trust(t), np.vstack([pattern[t:t+1], probes[beside]]))
         p[t], probe_p[beside] = got[0], got[1:]
         told = p[t] <= alpha and len(m.answers) < limit
-        m.learn(k.score[t], pattern[t], p[t], ("fault" if truth.bad[t] else "expected") if told else None, truth.bad[t])
+        m.learn(k.score[t]*trust(t), pattern[t], p[t], ("fault" if truth.bad[t] else "expected") if told else None, truth.bad[t])
     return p, probe_p, known

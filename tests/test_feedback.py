@@ -19,7 +19,7 @@ def life(seed, T=400, events=.06, faults=.03, G=12):
         who = kind == k
         score[who] += lift; pattern[who, at] = 2+g.random((who.sum(), 3))
     truth = unknown(T); truth.bad[:] = kind == 2
-    return SimpleNamespace(score=score, p=np.full(T, np.nan), probe_score=np.empty(0), probe_p=np.empty(0)), truth, pattern, kind
+    return SimpleNamespace(name="max_z", score=score, p=np.full(T, np.nan), probe_score=np.empty(0), probe_p=np.empty(0)), truth, pattern, kind
 
 
 def plain(k, truth, alpha):
