@@ -4,7 +4,7 @@ import os, random, re, shutil, signal, subprocess, time
 import pytest
 
 from conftest import BIN, QUIET, copy_to, files
-from dsmon_research.cli import with_block
+from dsmon_research.propose import with_block
 from test_run import put
 
 KILLS = 40 if os.environ.get("DSMON_SOAK") else 2
