@@ -94,8 +94,7 @@ class Table:
         self.arrow = t.rename_columns([f"c{i}" for i in range(t.num_columns)]).append_column("r", from_numpy(np.arange(t.num_rows)))
 
     def _parquet(self, path):
-        try:
-            with pq.ParquetFile(path) as f: self.schema, self.footer = f.schema_arrow, f.metadata
+        try: self.schema, self.footer = pq.read_schema(path), pq.read_metadata(path)
         except (OSError, pa.ArrowInvalid) as e: raise SourceError(f"{str(path)!r}: {str(e).splitlines()[0]}: check that the file is whole and readable") from e
         self.path, self.n, self.plain = path, self.footer.num_rows, _plain_numbers(self.schema, self.footer.schema)
         self.ends = np.cumsum([self.footer.row_group(k).num_rows for k in range(self.footer.num_row_groups)]).tolist() # of row groups
