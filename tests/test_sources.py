@@ -1,5 +1,5 @@
 "Sources on a bad day: scripted servers, places that must not be asked, secrets that must not be seen, every permutation of arrival."
-import gzip, json, os, random, re, sqlite3, subprocess, sys, traceback
+import gzip, json, os, random, re, sqlite3, subprocess, sys, tempfile, traceback
 from datetime import datetime, timezone
 
 import pyarrow as pa, pyarrow.parquet as pq
@@ -75,7 +75,7 @@ def test_no_partial_update_is_ever_archived(near, tmp_path, monkeypatch, empty_a
             rows = a.select('SELECT row_count FROM "update"')
             assert [r["row_count"] for r in rows] == [u.read().num_rows for u in updates] and bool(verify(a)), (n, near.done)
         assert (got is None) == (not updates), (n, near.done)
-        assert not [p for p in folder.rglob("*.parquet") if p.name.startswith(".")]
+        assert not list(folder.rglob(".part-*"))
         done, kept = done+1, kept+len(updates)
     assert done == SCHEDULES and .3*done < kept < done     # the schedules are neither harmless nor hopeless
     print(f"{done} schedules, {kept} updates kept, 0 partial")
@@ -234,15 +234,33 @@ def test_extracts_stay_inside(tmp_path, path):
 
 
 def test_a_killed_extract_is_no_extract(tmp_path):
-    (tmp_path/".x.parquet.abc").write_bytes(b"half")
+    "What a kill leaves is not listed, and gone a day later."
+    left = [tmp_path/".part-abc", tmp_path/".pull-0123456789abcdef"]
+    left[0].write_bytes(b"half"); left[1].mkdir(); (left[1]/"000000.csv").write_bytes(b":id,a\n")
     assert ex.extracts(tmp_path) == []
+    save = lambda stamp: ex.save_extract(tmp_path, pa.table({"a": ["1"]}), stamp, datetime.now(timezone.utc), stamp, "", 1)
+    save("one")
+    assert all(f.exists() for f in left)                    # it may be somebody at work
+    for f in left: os.utime(f, (0, 0))
+    save("two")
+    assert not any(f.exists() for f in left) and [u.id for u in ex.extracts(tmp_path)] == ["one", "two"]
+
+
+@pytest.mark.parametrize("words", [["truncate"], ["503", "reset"], ["reset", "truncate", "500"]])
+def test_bytes_of_a_failed_try_are_forgotten(near, tmp_path, words):
+    "A page is parsed while it comes: what came of it before the connection broke is not part of it."
+    near.script[:] = ["", "", *[w_+"@.csv" for w_ in words]]
+    a = so.asset(f"{near.place}/0000-data?page=100&rate=1000")
+    with so.Portal(a, w.Limits(rate=1e6, quiet=.3, first=.01)) as p: so.pull(p, a.id, tmp_path)
+    assert near.done == words and as_csv(ex.extracts(tmp_path)[0].read()) == near.holdings[0].csv(system=False) and not [f for f in tmp_path.iterdir() if f.name[0] == "."]
 
 
 # SQL
 
+@pytest.mark.xdist_group("postgres")
 def test_postgres_for_real(tmp_path, monkeypatch):
     pgserver, psycopg = pytest.importorskip("pgserver"), pytest.importorskip("psycopg")
-    server = pgserver.get_server(str(tmp_path/"pg"), cleanup_mode="stop")
+    server = pgserver.get_server(tempfile.mkdtemp(prefix="dsmon-pg"), cleanup_mode="delete")
     try:
         url = server.get_uri()
         with psycopg.connect(url, autocommit=True) as con:
@@ -264,6 +282,13 @@ def test_postgres_for_real(tmp_path, monkeypatch):
             h = a.history("d")
             assert (h.metric(None, "rows").tolist(), h.metric("note", "null_share").round(6).tolist()) == ([300, 301], [round(1/300, 6), round(2/301, 6)]) and verify(a)
         assert [f.name for f in (there/"data"/"extracts").rglob("*") if f.is_file()] == ["state.json"]
+        # a table whose reading writes: whoever copies it and whoever lets it be measured is refused, and nothing was written
+        with psycopg.connect(url, autocommit=True) as con:
+            con.execute("CREATE TABLE traces (at timestamptz); CREATE FUNCTION trace() RETURNS int LANGUAGE plpgsql AS $$ BEGIN INSERT INTO traces VALUES (now()); RETURN 1; END $$; CREATE VIEW trap AS SELECT n, trace() AS t FROM sales")
+            assert con.execute("SELECT sum(t) FROM trap WHERE n < 9007199254740996").fetchone()[0] == con.execute("SELECT count(*) FROM traces").fetchone()[0] == 3
+        for how in ("", "?profile=there", "?watermark=t"):
+            with pytest.raises(SourceError, match="read-only"): list(collect.updates(f"sql:env:PGREF#trap{how}", None, there))
+        with psycopg.connect(url) as con: assert con.execute("SELECT count(*) FROM traces").fetchone()[0] == 3
         for bad in ("sql:env:PGREF#SELECT pg_sleep(0); DROP TABLE sales", 'sql:env:PGREF#sales"; DROP TABLE sales; --'):
             with pytest.raises((UsageError, SourceError)): list(collect.updates(bad, None, folder))
         with pytest.raises(SourceError, match="read-only"): list(collect.updates("sql:env:PGREF#SELECT lo_create(0)", None, folder))
@@ -271,6 +296,29 @@ def test_postgres_for_real(tmp_path, monkeypatch):
         with pytest.raises(SourceError) as e: list(collect.updates("sql:postgresql://nobody:env:PW@127.0.0.1:1/x#sales", None, folder))
         assert "canary" not in "".join(traceback.format_exception(e.value))
     finally: server.cleanup()
+
+
+def test_no_session_can_write(tmp_path, monkeypatch):
+    "Who tries to write where a table is read or measured: refused by the database itself, its file stays as it was."
+    import duckdb
+    from dsmon_research import sqltable, warehouse
+    (tmp_path/"params.yaml").write_text("datasets: {}")
+    with duckdb.connect(str(tmp_path/"x.duckdb")) as con: con.execute("CREATE TABLE t AS SELECT 1 AS a")
+    with sqlite3.connect(tmp_path/"x.db") as con: con.execute("CREATE TABLE t (a)"); con.execute("INSERT INTO t VALUES (1)")
+    con.close()
+    before = {n: (tmp_path/n).read_bytes() for n in ("x.duckdb", "x.db")}
+    for url in ("sqlite:///x.db", "duckdb:///x.duckdb"):
+        for sql in ("INSERT INTO t VALUES (2)", "DELETE FROM t", "CREATE TABLE u (a int)", "DROP TABLE t", f"ATTACH '{tmp_path}/y.db' AS y"):
+            with sqltable._Database(url, tmp_path) as db, pytest.raises(SourceError): db.table(sql)
+    tried = []
+    def measure(table, *_, **__): # in the very session that measures
+        for sql in ("INSERT INTO t VALUES (2)", "CREATE TABLE u (a int)", f"COPY t TO '{tmp_path}/out.csv'"):
+            try: table.get_backend().raw_sql(sql)
+            except duckdb.Error as e: tried.append(type(e).__name__)
+        return real(table)
+    real = warehouse.profile_warehouse; monkeypatch.setattr(warehouse, "profile_warehouse", measure)
+    assert sqltable.profile_in_place("duckdb:///x.duckdb#t", None, tmp_path).table["rows"] == 1 and len(tried) == 3, tried
+    assert {n: (tmp_path/n).read_bytes() for n in before} == before and not (tmp_path/"out.csv").exists() and not (tmp_path/"y.db").exists()
 
 
 def test_mixed_types_of_sqlite_are_kept(tmp_path):
