@@ -10,11 +10,11 @@ import functools, hashlib, json, os, re, shutil, tempfile, time as _time
 from datetime import datetime, timezone
 from pathlib import Path
 
-import pyarrow as pa, pyarrow.parquet as pq
+import pyarrow as pa, pyarrow.ipc, pyarrow.parquet as pq
 
 from .collect import Update, _file_name, _natural
 from .project import SourceError, find_root, settings
-from .read import read_table
+from .read import column_names, read_table
 
 # %% ../nbs/03g_extracts.ipynb #c1650006
 def extract_folder(
@@ -32,17 +32,20 @@ class Extract:
         folder.mkdir(parents=True, exist_ok=True)
         fd, part = tempfile.mkstemp(dir=folder, prefix=".part-"); os.close(fd)
         self.folder, self.schema, self.rows, self.part, self.path, self.sink = folder, schema, 0, Path(part), None, pa.OSFile(part, "wb")
-        self.out = pq.ParquetWriter(self.sink, schema, compression="none", use_dictionary=False, write_statistics=False) # quick: it is read once or twice
+        self.out = pa.ipc.new_file(self.sink, schema)
 
     def __enter__(self): return self
-    def __exit__(self, *_): self.out.close(); self.sink.close(); self.part.unlink(missing_ok=True)
+    def __exit__(self, *_):
+        if not self.sink.closed: self.out.close(); self.sink.close()
+        self.part.unlink(missing_ok=True)
 
-    def add(self, table:pa.Table): self.out.write_table(table); self.rows += table.num_rows
+    def add(self, table:pa.Table): self.out.write_table(table.unify_dictionaries()); self.rows += table.num_rows
 
     def end(self, id:str, time:datetime, stamp:str, origin:str, bytes:int, facts:dict|None=None): # as in `save_extract`
         said = dict(id=id, time=time.astimezone(timezone.utc).isoformat(), stamp=stamp, origin=origin, bytes=bytes, facts=facts or {}, shown=datetime.now(timezone.utc).isoformat(), rows=self.rows)
         self.path = _place(self.folder, id, stamp)
-        self.out.add_key_value_metadata({"dsmon": json.dumps(said)}); self.out.close(); self.sink.close()
+        self.out.write_batch(pa.RecordBatch.from_pylist([], schema=self.schema), custom_metadata={"dsmon": json.dumps(said)})
+        self.out.close(); self.sink.close()
         with self.part.open("rb") as f: os.fsync(f.fileno())
 
     def keep(self)->Path:
@@ -50,12 +53,15 @@ class Extract:
         _sweep(self.folder)
         return self.path
 
+def _place(folder, id, stamp): # where the extract is or will be
+    path = folder/_file_name(f"{id} {hashlib.sha256(stamp.encode()).hexdigest()[:12]}")
+    return path if path.is_file() else path.with_suffix(".arrow")             # the first ones were Parquet
+
 def _sweep(folder, age=86_400): # what a kill left, a day later
     for old in [*folder.glob(".part-*"), *folder.glob(".pull-*")]:
         if _time.time()-old.stat().st_mtime > age: shutil.rmtree(old, ignore_errors=True) if old.is_dir() else old.unlink(missing_ok=True)
 
-def _place(folder, id, stamp): return folder/_file_name(f"{id} {hashlib.sha256(stamp.encode()).hexdigest()[:12]}")
-
+# %% ../nbs/03g_extracts.ipynb #cc9b3d09
 def save_extract(
     folder:Path, table:pa.Table,
     id:str, time:datetime,   # version and its moment, UTC
@@ -72,16 +78,28 @@ def save_extract(
 # %% ../nbs/03g_extracts.ipynb #c1650007
 def _facts(path): # what an extract says of itself
     try:
-        with pq.ParquetFile(path) as f: return json.loads(f.metadata.metadata[b"dsmon"]), f.metadata.num_rows
+        if path.suffix == ".parquet":
+            with pq.ParquetFile(path) as f: return json.loads(f.metadata.metadata[b"dsmon"]), f.metadata.num_rows
+        with pa.memory_map(str(path)) as f:
+            r = pa.ipc.open_file(f)
+            return json.loads(r.get_batch_with_custom_metadata(r.num_record_batches-1).custom_metadata[b"dsmon"]), sum(r.get_batch(i).num_rows for i in range(r.num_record_batches))
     except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as e: raise SourceError(f"{path.name!r} in {str(path.parent)!r} is no extract ({type(e).__name__}): remove it") from e
+
+def _read(path): # its table
+    if path.suffix == ".parquet": return read_table(path)
+    try:
+        with pa.OSFile(str(path)) as f: t = pa.ipc.open_file(f).read_all()
+        t.validate(full=True)
+    except (OSError, pa.ArrowException) as e: raise SourceError(f"{path.name!r} in {str(path.parent)!r} cannot be read ({type(e).__name__}): remove it and pull again") from e
+    return pa.Table.from_arrays(t.columns, names=column_names(t.column_names), metadata={b"bad_lines": b"0"} | (t.schema.metadata or {}))
 
 def extracts(
     folder:Path,
 )->list[Update]: # in order of time, then as they were seen
     "All states that were kept."
     out = []
-    for path in sorted(folder.glob("[!.]*.parquet")) if folder.is_dir() else ():
+    for path in sorted(p for kind in ("arrow", "parquet") for p in folder.glob(f"[!.]*.{kind}")) if folder.is_dir() else ():
         f, rows = _facts(path)
         if rows != f["rows"]: raise SourceError(f"{path.name!r} in {str(folder)!r}: holds {rows} rows, {f['rows']} were pulled: remove it and pull again")
-        out.append(Update(f["id"], datetime.fromisoformat(f["time"]), functools.partial(read_table, path), f["origin"], f["bytes"], f["stamp"], datetime.fromisoformat(f["shown"]), f["facts"]))
+        out.append(Update(f["id"], datetime.fromisoformat(f["time"]), functools.partial(_read, path), f["origin"], f["bytes"], f["stamp"], datetime.fromisoformat(f["shown"]), f["facts"]))
     return sorted(out, key=lambda u: (u.time, u.shown, _natural(u.id)))

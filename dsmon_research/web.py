@@ -171,7 +171,7 @@ class Web:
             self.requests += 1
         if wait > 0: self.sleep(min(wait, max(until-now, 0)))
 
-    def get(self, url:str, to=None, json=None, params=None)->Answer: # `json`: a POST with this body; `to`: where the body is written, a path or what makes a new sink for each try
+    def get(self, url:str, to:Path|None=None, json=None, params=None)->Answer: # `json`: a POST with this body; `to`: where the body is written
         "One answer, whole; `SourceError` when the tries or the time are used up, or where a request must not go."
         until, n, shown = self.clock()+self.limits.deadline, 0, _shown(url)
         while True:
@@ -219,13 +219,13 @@ def _body(r, to, until, web): # an Answer from a streamed response
     shown = _shown(str(r.url))
     if r.status_code in (401, 403): raise SourceError(f"{shown}: answers {r.status_code}{_told(r)}: check the token or login that the source refers to")
     if r.status_code not in (200, 203): raise SourceError(f"{shown}: answers {r.status_code}{_told(r)}: check the source's URI")
-    out, size, sink = [], 0, open(to, "wb", 1 << 20) if isinstance(to, Path) else to and to()
+    out, size, file = [], 0, open(to, "wb", 1 << 20) if to else None
     try:
         for piece in r.iter_bytes():
             size += len(piece)
             if size > web.limits.size: raise SourceError(f"{shown}: more than {web.limits.size:,} bytes: not read further")
             if web.clock() > until: raise SourceError(f"{shown}: not whole within {web.limits.deadline:g} s ({size:,} bytes came): try later, or give it more time")
-            sink.write(piece) if sink else out.append(piece)
+            file.write(piece) if file else out.append(piece)
     finally:
-        if sink: sink.close()
+        if file: file.close()
     return Answer(r.status_code, dict(r.headers), b"".join(out), size)

@@ -248,7 +248,7 @@ def test_a_killed_extract_is_no_extract(tmp_path):
 
 @pytest.mark.parametrize("words", [["truncate"], ["503", "reset"], ["reset", "truncate", "500"]])
 def test_bytes_of_a_failed_try_are_forgotten(near, tmp_path, words):
-    "A page is parsed while it comes: what came of it before the connection broke is not part of it."
+    "What came of a page before the connection broke is not part of it."
     near.script[:] = ["", "", *[w_+"@.csv" for w_ in words]]
     a = so.asset(f"{near.place}/0000-data?page=100&rate=1000")
     with so.Portal(a, w.Limits(rate=1e6, quiet=.3, first=.01)) as p: so.pull(p, a.id, tmp_path)
