@@ -32,19 +32,22 @@ class Extract:
         folder.mkdir(parents=True, exist_ok=True)
         fd, part = tempfile.mkstemp(dir=folder, prefix=".part-"); os.close(fd)
         self.folder, self.schema, self.rows, self.part, self.path, self.sink = folder, schema, 0, Path(part), None, pa.OSFile(part, "wb")
-        self.out = pa.ipc.new_file(self.sink, schema)
+        self.out, self.last = pa.ipc.new_file(self.sink, schema), pa.RecordBatch.from_pylist([], schema=schema)
 
     def __enter__(self): return self
     def __exit__(self, *_):
         if not self.sink.closed: self.out.close(); self.sink.close()
         self.part.unlink(missing_ok=True)
 
-    def add(self, table:pa.Table): self.out.write_table(table.unify_dictionaries()); self.rows += table.num_rows
+    def add(self, table:pa.Table): # columns of categories: once
+        batches = table.unify_dictionaries().to_batches()
+        for b in batches: self.out.write_batch(b)
+        self.rows, self.last = self.rows+table.num_rows, batches[-1] if batches else self.last
 
     def end(self, id:str, time:datetime, stamp:str, origin:str, bytes:int, facts:dict|None=None): # as in `save_extract`
         said = dict(id=id, time=time.astimezone(timezone.utc).isoformat(), stamp=stamp, origin=origin, bytes=bytes, facts=facts or {}, shown=datetime.now(timezone.utc).isoformat(), rows=self.rows)
         self.path = _place(self.folder, id, stamp)
-        self.out.write_batch(pa.RecordBatch.from_pylist([], schema=self.schema), custom_metadata={"dsmon": json.dumps(said)})
+        self.out.write_batch(self.last.slice(0, 0), custom_metadata={"dsmon": json.dumps(said)})
         self.out.close(); self.sink.close()
         with self.part.open("rb") as f: os.fsync(f.fileno())
 
