@@ -50,7 +50,7 @@ def do_init(a)->Done:
         own = dict(usual=params.backtest.alerts_per_month, least=params.backtest.min_calibration)
     got = propose(a.source, here[0], a.key, _described(a.contract), **own)
     to, said = register(name, got.block, a.force), got.to_dict()
-    lines = [f"{name}: {got.updates:,} update{'s' if got.updates != 1 else ''} of about {got.rows:,.0f} rows, added to {to}", *got.lines()]
+    lines = [f"{name}: {got.size}, added to {to}", *got.lines()]
     lines += [f"next: `dsmon backtest {name}` finds the best detector, `dsmon assess {name}` judges the newest update, `dsmon run {name}` watches it (see docs/operations.md)"]
     more = dict(rhythm=said["rhythm"] | dict(words=got.rhythm.text()), budget=said["budget"] | dict(words=got.budget.text()))
     return Done(dict(dataset=name, params=str(to), block=got.block, updates=got.updates) | more, "\n".join(lines))
