@@ -123,7 +123,7 @@ def read_log(
 def _apart(updates): # each line once; two lines of one moment get names of their own
     lines = {(u.time, u.stamp): u for u in reversed(updates)}
     out, seen = [], {}
-    for u in sorted(lines.values(), key=lambda u: (u.time, u.stamp)):
+    for u in sorted(lines.values(), key=lambda u: (u.time, u.read.func is _unfit, u.stamp)):
         seen[u.id] = n = seen.get(u.id, 0)+1
         out.append(u if n == 1 else Update(f"{u.id}·{n}", u.time, u.read, u.origin, u.bytes, u.stamp, None, u.facts))
     return out

@@ -203,6 +203,27 @@ def test_log_lines_are_judged_like_tables(tmp_path):
         h = a.history("d")
         assert h.metric("rows_created", "mean").tolist() == [24000+11*(d % 5) for d in range(60)]
         assert [u["rows_updated"] for u in a.current("d")] == [9000+37*(d % 7) for d in range(60)]
+    from dsmon_research.monitor import Monitor
+    assert Monitor("d", folder).assess().to_dict()["verdict"] == "healthy"
+    with (tmp_path/"s.log").open("a") as f: f.write(lines[0].replace("2026-01-01", "2026-03-05").replace("24000", "12")+"\n")       # the day after: nearly nothing was created
+    capture("d", folder)
+    got = Monitor("d", folder).assess().to_dict()
+    assert (got["verdict"], got["reasons"][0]["column"]) == ("unhealthy", "rows_created")
+
+
+def test_a_spoiled_line_hides_no_other(tmp_path):
+    "One line that does not fit is one update that cannot be read, by its number; mended, or read by a better pattern, it is an update like others. A line that is being written waits."
+    good = [f"2026-03-{d:02d} 09:00:54 rows update summary {{Rows Deleted=0, Rows Updated={d}, Rows Created={100+d}}}" for d in range(1, 10)]
+    put = lambda text: (tmp_path/"s.log").write_text(text)
+    put("\n".join([*good[:4], good[4].replace("105", "oops"), *good[5:]])+"\n")
+    folder = project(tmp_path, "log:s.log", "[]")
+    got = capture("d", folder)
+    assert len(got.new) == 8 and got.unreadable == ["2026-03-05T09:00:54Z"] and "s.log, line 5" in got.why[got.unreadable[0]]
+    put("\n".join(good)+"\n"+good[0].replace("-01 ", "-10 ")[:-5])
+    got = capture("d", folder)
+    assert (got.new+got.revision, got.unreadable, got.listed) == (["2026-03-05T09:00:54Z"], [], 9)
+    put("\n".join(x[:40] for x in good)+"\n")
+    with pytest.raises(SourceError, match="s.log, line 1"): capture("d", folder)             # all of them: the format has changed
 
 
 def test_every_registered_scheme_is_a_source():
