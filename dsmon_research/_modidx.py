@@ -2917,6 +2917,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                    'dsmon_research/trigger.py'),
                                         'dsmon_research.trigger._Lost': ('trigger.html#_lost', 'dsmon_research/trigger.py'),
                                         'dsmon_research.trigger._connected': ('trigger.html#_connected', 'dsmon_research/trigger.py'),
+                                        'dsmon_research.trigger._first_look': ('trigger.html#_first_look', 'dsmon_research/trigger.py'),
                                         'dsmon_research.trigger._mark': ('trigger.html#_mark', 'dsmon_research/trigger.py'),
                                         'dsmon_research.trigger._name': ('trigger.html#_name', 'dsmon_research/trigger.py'),
                                         'dsmon_research.trigger._rows': ('trigger.html#_rows', 'dsmon_research/trigger.py'),

@@ -508,6 +508,9 @@ def do_listen(a)->Done:
     t = trigger.Trigger(a.table, a.name)
     if a.sql: return Done(dict(sql=t.remove() if a.remove else t.install()), t.remove() if a.remove else t.install())
     if not a.url: raise UsageError("listen: --url is needed: postgresql://user:env:NAME@host/db or env:NAME")
+    if not a.remove:
+        from dsmon_research.config import dataset, load_params
+        dataset(load_params(), a.name)                                            # a dataset that nobody knows is not listened for
     if a.install or a.remove: return Done(*(lambda s: (dict(done=s), "\n".join(s)))(trigger.change(t, a.url, a.remove, a.dry_run)))
     got = trigger.listen(t, a.url, find_root(), a.times, a.timeout, _say)
     return Done(dict(dataset=a.name, runs=got), f"{a.name}: {len(got)} runs", max(got, default=0, key=lambda c: (0, 4, 3, 2, 5, 1).index(c)))

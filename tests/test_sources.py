@@ -294,6 +294,12 @@ def test_postgres_for_real(tmp_path, monkeypatch):
         assert (one.new, two.new) == (["2026-01-01", "2026-01-02"], ["2026-01-03"])
         t = list(collect.updates("sql:env:PGREF#SELECT * FROM sales WHERE note = 'a:b %% c' ORDER BY n", None, folder))[0].read()
         assert t.num_rows == 299 and t["n"][0].as_py() == 9007199254740994 and str(t["price"][0].as_py()) == "1.000000000000000001"
+        with psycopg.connect(url, autocommit=True) as con: con.execute("INSERT INTO sales VALUES ('2026-01-05', 1, 2, NULL, now()); CREATE TABLE load_log (id serial)")
+        from dsmon_research import trigger
+        trigger.listen(trigger.Trigger("load_log", "d"), "env:PGREF", folder, None, .2, print)                 # a load is done: its day is taken at once, not when the next one comes
+        with psycopg.connect(url, autocommit=True) as con: con.execute("INSERT INTO load_log DEFAULT VALUES")
+        with Archive(root=folder) as a: assert [u["source_version"] for u in a.current("d")][-2:] == ["2026-01-03", "2026-01-05"]
+        with psycopg.connect(url, autocommit=True) as con: con.execute("DELETE FROM sales WHERE day = '2026-01-05'")
         (tmp_path/"there").mkdir()
         there = project(tmp_path/"there", "sql:env:PGREF#sales?profile=there", "[n]")
         assert (len(capture("d", there).new), capture("d", there).new) == (1, [])
