@@ -161,6 +161,7 @@ class Proposal:
         from html import escape
         return f"<pre>{escape(self.text())}</pre>"
 
+# %% ../nbs/03o_propose.ipynb #666864d5
 def _first_tables(found, most=3): # of the first updates that can be read, and why others cannot
     tables, bad = [], []
     for u in found[:4*most]:
