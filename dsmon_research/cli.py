@@ -50,7 +50,7 @@ def do_init(a)->Done:
         own = dict(usual=params.backtest.alerts_per_month, least=params.backtest.min_calibration)
     got = propose(a.source, here[0], a.key, _described(a.contract), **own)
     to, said = register(name, got.block, a.force), got.to_dict()
-    lines = [f"{name}: {got.updates:,} update{'s' if got.updates != 1 else ''} of about {got.rows:,.0f} rows, added to {to}", *got.lines()]
+    lines = [f"{name}: {got.size}, added to {to}", *got.lines()]
     lines += [f"next: `dsmon backtest {name}` finds the best detector, `dsmon assess {name}` judges the newest update, `dsmon run {name}` watches it (see docs/operations.md)"]
     more = dict(rhythm=said["rhythm"] | dict(words=got.rhythm.text()), budget=said["budget"] | dict(words=got.budget.text()))
     return Done(dict(dataset=name, params=str(to), block=got.block, updates=got.updates) | more, "\n".join(lines))
@@ -508,6 +508,9 @@ def do_listen(a)->Done:
     t = trigger.Trigger(a.table, a.name)
     if a.sql: return Done(dict(sql=t.remove() if a.remove else t.install()), t.remove() if a.remove else t.install())
     if not a.url: raise UsageError("listen: --url is needed: postgresql://user:env:NAME@host/db or env:NAME")
+    if not a.remove:
+        from dsmon_research.config import dataset, load_params
+        dataset(load_params(), a.name)                                            # a dataset that nobody knows is not listened for
     if a.install or a.remove: return Done(*(lambda s: (dict(done=s), "\n".join(s)))(trigger.change(t, a.url, a.remove, a.dry_run)))
     got = trigger.listen(t, a.url, find_root(), a.times, a.timeout, _say)
     return Done(dict(dataset=a.name, runs=got), f"{a.name}: {len(got)} runs", max(got, default=0, key=lambda c: (0, 4, 3, 2, 5, 1).index(c)))

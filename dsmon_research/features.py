@@ -290,7 +290,7 @@ def _earlier(a): return np.vstack([np.zeros((1, a.shape[1]), bool), a[:-1]])  # 
 
 def marks(h:History)->tuple[np.ndarray, np.ndarray, np.ndarray]: # (T, C) bool, uint64, (3, T, C) bool
     "What a stamp shows: is the column constant, its first value, does it spell the update's year, month, day."
-    constant = h.values[:, :, list(COLUMN_METRICS).index("distinct")] == 1
+    constant = (h.values[:, :, list(COLUMN_METRICS).index("distinct")] == 1) & (h.table[:, list(TABLE_METRICS).index("rows")] > 1)[:, None] # of one row all is constant
     value = np.array([[int(s[c].hashes[0]) if c in s and len(s[c].hashes) else 0 for c in h.columns] for s in h.sketches], np.uint64).reshape(constant.shape)
     year, month = h.times.astype("datetime64[Y]"), h.times.astype("datetime64[M]")
     parts = year.astype(int)+1970, (month-year).astype(int)+1, (h.times.astype("datetime64[D]")-month).astype(int)+1
