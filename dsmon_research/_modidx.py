@@ -513,6 +513,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                       'dsmon_research/capture.py'),
                                         'dsmon_research.capture.Look': ('capture.html#look', 'dsmon_research/capture.py'),
                                         'dsmon_research.capture.Look.before': ('capture.html#look.before', 'dsmon_research/capture.py'),
+                                        'dsmon_research.capture._cell_hashes': ('capture.html#_cell_hashes', 'dsmon_research/capture.py'),
                                         'dsmon_research.capture._checked': ('capture.html#_checked', 'dsmon_research/capture.py'),
                                         'dsmon_research.capture._compare': ('capture.html#_compare', 'dsmon_research/capture.py'),
                                         'dsmon_research.capture._failed': ('capture.html#_failed', 'dsmon_research/capture.py'),
