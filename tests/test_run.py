@@ -96,8 +96,12 @@ def test_a_bad_day_from_file_to_message(shop, hook, capsys):
     assert dsmon("incidents", "ack", number, "--for", "3d", "--note", "on it", capsys=capsys)[0] == 0
     code, page, _ = dsmon("incidents", "show", number, capsys=capsys)
     assert code == 0 and "open → acknowledged" in page and "ann" in page and "on it" in page
+    assert f"why\n  {name(BAD)}: 'city' is empty" in page and "labels" not in page and "messages\n  [unhealthy] sent to DSMON_NOTIFY#1 json" in page and "canary" not in page
     assert dsmon("incidents", "label", "shop", name(BAD), "fault", "--note", "job 7", capsys=capsys)[1] == f"shop {name(BAD)}: fault, says ann"
+    assert f"labels\n  {name(BAD)}: fault, says ann: job 7" in dsmon("incidents", "show", number, capsys=capsys)[1]
     assert dsmon("incidents", "close", number, "--keep", capsys=capsys)[0] == 0
+    code, wrong, err = dsmon("incidents", "lsit", capsys=capsys)
+    assert (code, wrong) == (2, "") and "neither a dataset of the archive (shop) nor one of show, ack, close" in err
     code, said, _ = dsmon("incidents", "replay", "shop", "--json", capsys=capsys)
     row = next(r for r in json.loads(said)["alerts"] if r["update"] == name(BAD))
     assert code == 0 and (row["label"], row["before"], row["after"]) == ("fault", "unhealthy", "unhealthy")
@@ -169,7 +173,7 @@ def test_a_lost_message_is_an_exit_code(shop, hook, capsys):
     put(shop, BAD)
     code, said, _ = dsmon("run", "shop", capsys=capsys)
     assert code == 5 and "not accepted, error 500" in said
-    assert "message pending to DSMON_NOTIFY#1 json, 1 tries: not accepted, error 500" in dsmon("incidents", capsys=capsys)[1]
+    assert "[unhealthy] pending to DSMON_NOTIFY#1 json, 1 try: not accepted, error 500" in dsmon("incidents", capsys=capsys)[1]
 
 
 def test_unreadable_update_is_said(shop, capsys):
