@@ -134,6 +134,8 @@ def test_a_forked_child_leaves_the_parents_connection_alone(lite):
             os._exit(code)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
         assert a.con is mine and a.scalar('SELECT count(*) FROM "update"') == 1
+    assert a._con is None
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"): mine.execute("SELECT 1")
 
 
 # summaries
