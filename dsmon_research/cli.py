@@ -285,7 +285,7 @@ def _number(text):
     if not (text.isascii() and text.isdecimal()) or len(text) > 15: raise UsageError(f"incident {text[:40]!r}: give its number, as `dsmon incidents` lists it")
     return int(text)
 
-# %% ../nbs/14_cli.ipynb #1c1d0003
+# %% ../nbs/14_cli.ipynb #1c1d0a01
 def _told(m): # one message of the outbox
     tries = f", {m['tries']} tr{'y' if m['tries'] == 1 else 'ies'}: {m['error']}" if m["error"] else ""
     return f"{m['subject'].partition(']')[0]}] {m['state']} to {m['channel']}{tries}"
@@ -300,6 +300,8 @@ def _page(store, i): # all that is known of one incident
     told = [f"  {_told(m)}" for m in outbox(store, i.dataset) if m["incident_id"] == i.id]
     return "\n".join([i.text(), *(line for title, lines in (("why", why), ("labels", said), ("messages", told)) if lines for line in (title, *lines))])
 
+
+# %% ../nbs/14_cli.ipynb #1c1d0003
 def _list_incidents(a, store, name=None):
     from dsmon_research.incidents import _line_of, incidents
     from dsmon_research.messages import outbox

@@ -180,12 +180,12 @@ def test_unreadable_update_is_said(shop, capsys):
     (shop/"in"/f"{name(34)}.parquet").write_bytes(b"PAR1 nothing")
     (shop/"params.yaml").write_text(PARAMS.replace("in/*.csv", "in/*"))
     code, said, _ = dsmon("run", "shop", capsys=capsys)
-    assert code == 5 and f"unreadable: {name(34)}" in said
+    assert code == 5 and f"unreadable: {name(34)}: " in said and "Parquet" in said
 
 
 MISTAKES = {"run": "name a dataset, or say --all", "run shop --all": "name a dataset, or say --all", "run shpo": "shop", "incidents ack": "write `dsmon incidents ack ID --for 3d`", "incidents ack 1": "--for 3d", "incidents ack x --for 3d": "give its number",
             "incidents ack 99 --for 3d": "there is no incident 99", "incidents close 1": "say --keep", "incidents close 1 --keep --adapt": "say --keep", "incidents label shop never fault": "has no update", "incidents foo bar": "or one of show, ack",
-            "incidents nosuch": "no dataset", "incidents label shop": "NAME UPDATE fault|expected|ignored"}
+            "incidents nosuch": "neither a dataset of the archive (shop) nor one of show", "incidents label shop": "NAME UPDATE fault|expected|ignored"}
 
 def test_mistakes_are_one_line(shop, capsys):
     before = state(shop)
