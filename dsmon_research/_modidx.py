@@ -686,6 +686,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
             'dsmon_research.cli': { 'dsmon_research.cli.Done': ('cli.html#done', 'dsmon_research/cli.py'),
                                     'dsmon_research.cli._Parser': ('cli.html#_parser', 'dsmon_research/cli.py'),
                                     'dsmon_research.cli._Parser.error': ('cli.html#_parser.error', 'dsmon_research/cli.py'),
+                                    'dsmon_research.cli._Parser.parse_known_args': ( 'cli.html#_parser.parse_known_args',
+                                                                                     'dsmon_research/cli.py'),
                                     'dsmon_research.cli._answer': ('cli.html#_answer', 'dsmon_research/cli.py'),
                                     'dsmon_research.cli._archive_verbs': ('cli.html#_archive_verbs', 'dsmon_research/cli.py'),
                                     'dsmon_research.cli._assess_archived': ('cli.html#_assess_archived', 'dsmon_research/cli.py'),

@@ -555,7 +555,13 @@ def _source_verbs(verb):
 
 # %% ../nbs/14_cli.ipynb #076c404b
 class _Parser(argparse.ArgumentParser):
+    mixing = False
     def error(self, message): raise UsageError(f"{message.removeprefix('argument VERB: ')}: see `{self.prog} --help`")
+    def parse_known_args(self, args=None, namespace=None): # a verb's options may stand between its words: `incidents ack --for 3d 7`
+        if self._subparsers is not None or self.mixing: return super().parse_known_args(args, namespace)
+        self.mixing = True
+        try: return self.parse_known_intermixed_args(args, namespace)
+        finally: self.mixing = False
 
 def columns(text): # "a,b" -> ["a", "b"]
     return [c.strip() for c in text.split(",") if c.strip()]

@@ -187,6 +187,22 @@ MISTAKES = {"run": "name a dataset, or say --all", "run shop --all": "name a dat
             "incidents ack 99 --for 3d": "there is no incident 99", "incidents close 1": "say --keep", "incidents close 1 --keep --adapt": "say --keep", "incidents label shop never fault": "has no update", "incidents foo bar": "or one of show, ack",
             "incidents nosuch": "neither a dataset of the archive (shop) nor one of show", "incidents label shop": "NAME UPDATE fault|expected|ignored"}
 
+def test_options_may_stand_anywhere(shop, hook, capsys):
+    "Before, between and after the words of a verb; the answers are the same."
+    put(shop, BAD); dsmon("run", "--json", "shop", capsys=capsys)
+    number = str(json.loads(dsmon("incidents", "--json", "shop", capsys=capsys)[1])["incidents"][-1]["id"])
+    for words in (("ack", "--for", "3d", number), ("--for", "3d", "ack", number), ("ack", number, "--for", "3d")):
+        code, said, err = dsmon("incidents", *words, capsys=capsys)
+        assert (code, err) == (0, "") and "acknowledged, muted until" in said, (words, said, err)
+    for words in (("label", "--note", "x", "shop", name(BAD), "fault"), ("label", "shop", name(BAD), "--author", "bob", "fault"), ("close", "--keep", number)):
+        assert dsmon("incidents", *words, capsys=capsys)[0] == 0, words
+    for words in (("export", "--wide", "shop", "--out", f"{shop}/w.csv"), ("--wide", "export", "--out", f"{shop}/w.csv", "shop"), ("export", "shop", "--wide", "--out", f"{shop}/w.csv")):
+        assert dsmon("archive", *words, capsys=capsys)[0] == 0 and (shop/"w.csv").stat().st_size; (shop/"w.csv").unlink()
+    for words in (("run", "--nonsense", "shop"), ("assess", "--update", name(3)), ("archive", "--wide"), ("archive", "export", "a", "b"), ("run", "shop", "gone")):
+        code, said, err = dsmon(*words, capsys=capsys)
+        assert (code, said) == (2, "") and err.count("\n") == 1 and "--help" in err, (words, err)
+
+
 def test_mistakes_are_one_line(shop, capsys):
     before = state(shop)
     for line, words in MISTAKES.items():
