@@ -139,4 +139,5 @@ def test_answers_settle_it():
 def test_the_budget_is_met_exactly():
     "An alert is a p-value at or below alpha."
     c = Calibration(.25, 3); c.past = [1., 2., 3.]
+    assert c.judge(np.array([9.]))[0] == p_values(np.array([2., 3.]), np.array([9.]), 2)[0] <= .25            # of three the last two count, and are enough
     assert c.learn(9., .25) is False and c.open == [9.] and c.learn(9., .2500001) is False and c.open == []
