@@ -2780,6 +2780,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                          'dsmon_research.surprise.largest': ('surprise.html#largest', 'dsmon_research/surprise.py'),
                                          'dsmon_research.surprise.next_fit': ('surprise.html#next_fit', 'dsmon_research/surprise.py'),
                                          'dsmon_research.surprise.next_two': ('surprise.html#next_two', 'dsmon_research/surprise.py'),
+                                         'dsmon_research.surprise.others': ('surprise.html#others', 'dsmon_research/surprise.py'),
                                          'dsmon_research.surprise.rest': ('surprise.html#rest', 'dsmon_research/surprise.py'),
                                          'dsmon_research.surprise.top_mean': ('surprise.html#top_mean', 'dsmon_research/surprise.py'),
                                          'dsmon_research.surprise.unexplained': ( 'surprise.html#unexplained',
