@@ -224,7 +224,7 @@ def _judge(self, rows:np.ndarray, floor:np.ndarray, slot:int)->dict:
     pick = lambda a, i: np.take_along_axis(a, i[None], 0)[0]
     zb, zp = pick(z, best), pick(z, partner)
     out = np.where(np.abs(zp) < np.abs(zb), zp, zb)
-    middle = rows-pick(r, best)+pick(np.broadcast_to(self.centre[:, None], r.shape), best)
+    with np.errstate(invalid="ignore"): middle = rows-pick(r, best)+pick(np.broadcast_to(self.centre[:, None], r.shape), best) # an infinite metric has no expected range: NaN
     width = 3*pick(scale, best)
     seasonal = np.where(np.isfinite(r[SEASON]), z[SEASON], z[LEVEL])
     return dict(z=out, last=z[LAST], season=seasonal, low=middle-width, high=middle+width, far=_far(self, rows, np.maximum(learned[LEVEL], floor)))
@@ -349,7 +349,7 @@ def spreads(
 # %% ../nbs/06_features.ipynb #e04bd308
 def _floors(table, values, unit, grids): # (n, M) sampling noise in transformed units
     rows, of = np.maximum(table[:, :1], 1), lambda m: _of(values, m)
-    filled = np.maximum(rows*(1-of("null_share")), 1); root = np.sqrt(filled)
+    with np.errstate(over="ignore"): filled = np.maximum(rows*(1-of("null_share")), 1); root = np.sqrt(filled) # a share that is infinite leaves one row
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         std, mean = of("std"), of("mean")
         slope = lambda m: 1/np.hypot(unit, of(m))
