@@ -162,6 +162,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                        'dsmon_research.assess.Assessment.to_frame': ( 'assess.html#assessment.to_frame',
                                                                                       'dsmon_research/assess.py'),
                                        'dsmon_research.assess._card': ('assess.html#_card', 'dsmon_research/assess.py'),
+                                       'dsmon_research.assess._family': ('assess.html#_family', 'dsmon_research/assess.py'),
                                        'dsmon_research.assess._more': ('assess.html#_more', 'dsmon_research/assess.py'),
                                        'dsmon_research.assess._parameters': ('assess.html#_parameters', 'dsmon_research/assess.py'),
                                        'dsmon_research.assess._plain': ('assess.html#_plain', 'dsmon_research/assess.py'),

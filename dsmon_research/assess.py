@@ -35,6 +35,7 @@ class Assessment:
     reasons:list               # dicts: rank, column, metric, observed, expected_low, expected_high, z, text
     needed:int                 # updates still missing before the first verdict
     rows:list                  # sample of the culprit rows, dicts
+    looks_like:str|None=None   # family of faults, of `explain.FAMILIES`
 
     def to_dict(self): return asdict(self)
     def to_frame(self):
@@ -140,7 +141,7 @@ def second_look(
 
 
 # %% ../nbs/11_assess.ipynb #b18fe7c1
-def _sentence(verdict, j, why, place, missing, money):
+def _sentence(verdict, j, why, place, missing, money, family=""):
     rows = j.names.index((None, "rows"))
     if verdict == "unknown":
         s = f"{missing} more update{'s are' if missing != 1 else ' is'} needed before a verdict can keep the budget of {money['alerts_per_month']:g} false alert{'s' if money['alerts_per_month'] != 1 else ''} a month"
@@ -148,7 +149,7 @@ def _sentence(verdict, j, why, place, missing, money):
     if verdict == "healthy":
         inside = j.low[rows] <= j.raw[rows] <= j.high[rows]
         return f"{'Nothing unusual' if inside else 'Not rarer than the alert budget allows'}: {number_words(j.raw[rows], 'count')} rows ({band_words(j.low[rows], j.high[rows], 'count')})"
-    return (why[0]["text"] if why else "Unusual as a whole: no single number left its expected range")+(place if place[:1] in ("", ";") else f", {place}")
+    return (why[0]["text"] if why else "Unusual as a whole: no single number left its expected range")+(place if place[:1] in ("", ";") else f", {place}")+(family and f"; it looks like {family}")
 
 # %% ../nbs/11_assess.ipynb #65b14458
 def judge_newest(
@@ -165,6 +166,11 @@ def _reasons(j):
     from dsmon_research.explain import reasons
     return reasons(j.names, j.z, j.raw, j.low, j.high)
 
+def _family(j): # its name, and in words
+    from dsmon_research.explain import FAMILIES, looks_like
+    name = looks_like(j.names, j.z)
+    return name, FAMILIES.get(name, "")
+
 def assessment(
     name:str, j:Judged, # dataset, its last update as the walk saw it
     ids:list[str], times:np.ndarray, # of the history
@@ -175,11 +181,11 @@ def assessment(
     money, pv = budget(times, ds, p), float(j.p) if np.isfinite(j.p) else None
     missing = max(updates_missing(len(ids), p), int(pv is None))
     verdict = "unknown" if pv is None else "unhealthy" if pv <= money["alpha"] else "healthy"
-    why = _reasons(j) if verdict == "unhealthy" else []
+    why, (family, words) = (_reasons(j), _family(j)) if verdict == "unhealthy" else ([], (None, ""))
     if verdict == "unhealthy" and callable(table): table = table()
     sample, place = culprits(seen, table, why, ds.key) if why and table is not None else ([], "")
     if verdict == "unhealthy" and not sample and table is not None and read: sample, place = second_look(times, table, read, season, ds.key, seed=seed)
-    return Assessment(name, ids[-1], f"{times[-1]}Z", verdict, pv, money["alpha"], once_in(pv), _sentence(verdict, j, why, place, missing, money), why, missing, sample)
+    return Assessment(name, ids[-1], f"{times[-1]}Z", verdict, pv, money["alpha"], once_in(pv), _sentence(verdict, j, why, place, missing, money, words), why, missing, sample, family)
 
 # %% ../nbs/11_assess.ipynb #92f0dcdb
 def assess(
