@@ -391,6 +391,24 @@ def _infer(a): # --infer
     got.save(a.out)
     return Done(got.to_dict() | dict(file=str(a.out)), f"{a.out}: {len(got)} rules, {got.note}")
 
+# %% ../nbs/14_cli.ipynb #c5ec0009
+def _datadocs(a, checks, got): # --datadocs DIR: what was written, one line
+    if not a.datadocs: return []
+    from dsmon_research.suites import write_docs
+    from datetime import datetime, timezone
+    for g in got: write_docs(a.datadocs, checks, a.rules.stem if a.rules else a.targets[0], Path(g.source).name, g.digest, g.result, datetime.now(timezone.utc), g.error)
+    return _site(a)
+
+def _site(a):
+    from dsmon_research.suites import build_docs
+    site = build_docs(a.datadocs, a.gx_python)
+    return [f"Data Docs: {site or f'{a.datadocs}: build the pages with a Python that has great_expectations: PYTHON {a.datadocs}/build_docs.py'}"]
+
+def _datadocs_options(v):
+    v.add_argument("--datadocs", type=Path, metavar="DIR", help="also write the run as a Great Expectations suite and results, and the script that builds Data Docs of them")
+    v.add_argument("--gx-python", metavar="PYTHON", help="with --datadocs: a Python that has great_expectations, to build the pages now; default: DSMON_GX_PYTHON")
+
+
 # %% ../nbs/14_cli.ipynb #c5ec0003
 def _newest(a, name, ds, root): # the newest update's table or file, and the rules that its past suggests
     from dsmon_research.checks import load_checks
@@ -427,9 +445,10 @@ def do_check(a)->Done:
             if not a.rules: raise UsageError("check: say by which rules, with --rules FILE.yaml; `dsmon check --infer FILE … --out FILE.yaml` makes them")
             checks = load_checks(a.rules)
         got = list(_judge(a, checks, files))
+    site = _datadocs(a, checks, got)
     skipped = [f"not taken over from the suite: {w}" for w in checks.skipped]
     bad = any(g.error or g.rows[2] for g in got)
-    return Done(dict(files=[g.to_dict() for g in got], rules=len(checks), skipped=list(checks.skipped)), "\n".join([*(g.text() for g in got), *skipped]), 3 if bad else 0)
+    return Done(dict(files=[g.to_dict() for g in got], rules=len(checks), skipped=list(checks.skipped)), "\n".join([*(g.text() for g in got), *skipped, *site]), 3 if bad else 0)
 
 def _spelt_out(update, folder): # an update without a file of its own, as one
     from dsmon_research.collect import _file_name
@@ -448,11 +467,12 @@ def do_ingest(a)->Done:
     if a.once and a.every: raise UsageError("ingest: say --once or --every, not both")
     if a.most is not None and a.most < 1: raise UsageError("ingest --files: a number above 0")
     every = _seconds(a.every) if a.every else None
-    job = job_of(a.name, a.raw, a.good, a.bad, a.rules, seed=a.seed, say=_say)
+    job = job_of(a.name, a.raw, a.good, a.bad, a.rules, seed=a.seed, say=_say, docs=a.datadocs)
     got = ingest(job, a.once, every, a.most, say=lambda line: _say(_one_line(line)))
     left, bad = len(waiting(job)), any(g.bad for g in got)
     rows = sum(g.facts.get("rows") or 0 for g in got if not g.repeated)
     text = f"{job.name}: {len(got)} file{'s' if len(got) != 1 else ''}, {rows:,} rows, {sum(g.facts.get('bad') or 0 for g in got):,} bad; {left} waiting"+(f"\n  {job.reports/'index.html'}" if got else "")
+    if a.datadocs and got: text = "\n  ".join([text, *_site(a)])
     return Done(dict(dataset=job.name, files=[g.to_dict() for g in got], waiting=left, good=str(job.good), bad=str(job.bad), reports=str(job.reports)), text, 3 if bad else 0)
 
 # %% ../nbs/14_cli.ipynb #c5ec0005
@@ -471,7 +491,8 @@ def _check_verbs(verb):
     v.add_argument("--force", action="store_true", help="replace what is there")
     v.add_argument("--infer", action="store_true", help="learn the rules from these files instead, in the order given")
     v.add_argument("--key", type=columns, default=[], metavar="COLS", help="columns that identify a row, with --infer; default: found")
-    v.add_argument("--out", type=Path, metavar="FILE", help="the rules that were learned")
+    v.add_argument("--out", type=Path, metavar="FILE", help="the rules that were learned: *.yaml, or *.json as a Great Expectations suite")
+    _datadocs_options(v)
     v = verb("ingest", do_ingest, "take files from a folder: check, record, report, tell, split")
     v.add_argument("name", nargs="?", metavar="NAME", help="a dataset in params.yaml")
     for option, what in (("raw", "where files arrive; default: data/NAME/raw-data"), ("good", "default: good_data beside it"), ("bad", "default: bad_data beside it")): v.add_argument(f"--{option}", type=Path, metavar="DIR", help=what)
@@ -480,6 +501,7 @@ def _check_verbs(verb):
     v.add_argument("--every", metavar="TIME", help="one file each 60s, 5m, 1h, until ended")
     v.add_argument("--files", dest="most", type=int, metavar="N", help="files at most")
     v.add_argument("--seed", type=int, default=0, metavar="N", help="of the random choice")
+    _datadocs_options(v)
     v = verb("split", do_split, "one table as N files, for an ingestion job to pick from")
     v.add_argument("file", type=Path, metavar="FILE", help="CSV, TSV or Parquet")
     v.add_argument("--into", type=Path, required=True, metavar="DIR", help="where the files go")

@@ -160,6 +160,8 @@ def _lost_head(job, name):
     "The first rows are gone."
     return (np.arange(min(job.k, job.n), job.n), f"first {min(job.k, job.n)} rows gone") if job.n else None
 
+
+# %% ../nbs/04d_rowkinds.ipynb #1e1b65bd
 def _by_value(job, c): # values in random order, and how many rows the first of them have together
     order = job.rng.permutation(len(coded(c).dictionary))
     return order, np.bincount(codes(c)[c.valid], minlength=len(order))[order].cumsum()
@@ -183,6 +185,7 @@ def _fan_out(job, name, factor=None):
     rows = np.flatnonzero(np.isin(codes(c), some))
     added = np.repeat(job.rng.permutation(rows), factor-1)[:job.k]
     return np.sort(np.concatenate([np.arange(job.n), added])), f"{len(added)} rows more, join on {name} 1:{factor}"
+
 
 # %% ../nbs/04d_rowkinds.ipynb #17dd962a
 def _fresh_texts(texts, known, rng): # texts of the same form that are not known, all different
