@@ -1681,6 +1681,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'dsmon_research.infer._tidy': ('infer.html#_tidy', 'dsmon_research/infer.py'),
                                       'dsmon_research.infer._together': ('infer.html#_together', 'dsmon_research/infer.py'),
                                       'dsmon_research.infer._within': ('infer.html#_within', 'dsmon_research/infer.py'),
+                                      'dsmon_research.infer.both_sides': ('infer.html#both_sides', 'dsmon_research/infer.py'),
                                       'dsmon_research.infer.folds': ('infer.html#folds', 'dsmon_research/infer.py'),
                                       'dsmon_research.infer.infer': ('infer.html#infer', 'dsmon_research/infer.py'),
                                       'dsmon_research.infer.jumps': ('infer.html#jumps', 'dsmon_research/infer.py'),

@@ -1,0 +1,77 @@
+"Corners of the fault library: what cannot change is refused, long tables come out as short ones do, chunks and missing cells are no obstacle."
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from dsmon_research.cellkinds import MORE
+from dsmon_research.corrupt import ALL, CannotApply, _Quick, corrupt, every
+from dsmon_research.faults import KINDS, Column, apply_fault
+
+def gen(seed=0): return np.random.default_rng(seed)
+
+@pytest.mark.parametrize("kind,column,values,how", [
+    ("flatline", "v", [5., 5., 5.], dict(level=5)), ("flatline", "v", [None, None, 1.], dict(level=1)), ("category_merge", "v", ["a", "b"]*4, dict(into="nope")), ("category_merge", "v", ["a"]*4, {}), ("category_merge", "v", [1.5, 2.5]*3, {}),
+    ("mix_drift", "v", ["a", "b"]*4, dict(into="nope")), ("mix_drift", "v", [1.5, 2.5]*3, {}), ("mix_drift", "v", ["a", "b"]*4, dict(shape="seasonal", day=0)), ("level_drift", "v", [1, 2, 3], dict(shape="gradual", day=0)),
+    ("broken_dependency", "v", [1.5, 2.5]*3, {}), ("broken_dependency", "v", ["a"]*6, {}), ("stuck_at_last", "v", ["a"], {}), ("stuck_at_last", "v", ["a", "a", "a"], {}), ("mojibake", "v", ["plain", "words"], {}), ("mojibake", "v", ["", ""], {}),
+    ("broken_foreign_key", "v", [True, False], {}), ("broken_foreign_key", "v", [1.5, 2.5], {}), ("broken_foreign_key", "v", pa.array([126, 127], pa.int8()), {}), ("whitespace", "v", ["ab", "cd"], dict(how="doubled")), ("rounding", "v", [10, 20], dict(digits=2)),
+    ("day_month_swap", "v", ["2026-05-05", "2026-01-13"], {}), ("daylight_shift", "v", ["2026-07-01", "2026-07-02"], {}), ("daylight_shift", "v", ["2026-01-05 10:00", "2026-01-06 10:00"], dict(zone="Europe/Berlin")), ("timezone_shift", "v", ["2026-07-01", "2026-07-02"], dict(minutes=60)),
+    ("count_drop", "v", [0, 0], {}), ("split_load", "v", [5], {}), ("count_repeated", "v", [5, 5, 5], {})])
+def test_refused(kind, column, values, how):
+    "What would change nothing is said, and nothing is drawn for it."
+    with pytest.raises(CannotApply, match=kind): corrupt(pa.table({column: values}), kind, .5, gen(), column, **how)
+
+def test_each_pair_once_leaves_nothing_to_contradict():
+    t = pa.table({"k": list("abcdef"), "v": list("xxyyzz")})
+    with pytest.raises(CannotApply): corrupt(t, "broken_dependency", .5, gen(), "v", on="k")
+    again = pa.concat_tables([t, t])
+    got = corrupt(again, "broken_dependency", .25, gen(), "v", on="k")
+    assert got.mask[:6].sum() == 0 and got.mask[:, 1].sum() == 3 and got.record["detail"] == "does not belong to k" # the first of each group stays, so that a reader can tell
+
+def long(n=9000, chunks=3):
+    r = gen(3); at = 1_780_000_000+60*(np.arange(n) % 700)
+    cols = dict(a=pa.array([None if v < .1 else int(1000*v) for v in r.random(n)]), f=r.normal(size=n), g=pa.array([None if v < .05 else round(v, 1) for v in r.random(n)], pa.float64()), t=pa.array(at*10**6, pa.timestamp("us", "UTC")), s=np.array(["née", "b 1", "c", "west"])[r.integers(0, 4, n)],
+                d=pa.array((r.integers(0, 300, n)).astype(np.int32)).cast(pa.date32()), b=r.random(n) < .5, num=[f"{v:.2f}" for v in r.random(n)])
+    t = pa.table(cols); step = -(-n//chunks)
+    return pa.concat_tables([t.slice(i, step) for i in range(0, n, step)])
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_long_tables_as_short_ones(kind):
+    "The quick ways of long and chunked tables give what the plain ones give, to the value."
+    t, old, m = long(), long(5000), 1. if KINDS[kind].scope == "table" else .02
+    for seed in range(2):
+        a, b = corrupt(t, kind, m, gen(seed), past=[old]), apply_fault(t, kind, m, gen(seed), previous=old)
+        assert a.table.schema.equals(b.table.schema, check_metadata=True) and np.array_equal(a.mask, b.mask) and a.record | b.record == a.record
+        assert a.table.equals(b.table)
+        a.table.validate(full=True)
+
+@pytest.mark.parametrize("kind", MORE)
+def test_chunks_do_not_matter(kind):
+    m = 1. if MORE[kind].scope == "table" else .02
+    how = dict(duplicated_keys=dict(key=["a", "f"])).get(kind, {})
+    def go(t):
+        try: return corrupt(t, kind, m, gen(1), **how)
+        except CannotApply: return None
+    a, b = go(long()), go(long().combine_chunks())
+    assert (a is None) == (b is None) and (a is None or a.table.equals(b.table) and np.array_equal(a.mask, b.mask) and a.record == b.record)
+
+COLUMNS = dict(words=["north", "south"]*300, digits=["1", "22"]*300, mixed=["1", "x"]*300, mostly=["x"]*20+["1"]*580, nearly=["x"]*40+["1"]*560, dates=["2026-01-01"]*600, codes=["A1", None, "", "b"]*150, odd=[" 7", "+7.5", "-.5", "1e5"]*150, signs=["-", "?", "%", "§"]*150, empty=[None]*600, blank=[""]*600, ints=list(range(600)),
+               gone=pa.array([None]*600, pa.int64()), nans=[float("nan")]*600, some=[float("nan")]*599+[1.], flags=[True, None]*300)
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_roles_are_the_same(name):
+    "The quick look decides as the exact one, on a part of a longer array too."
+    whole = pa.array(COLUMNS[name]) if not isinstance(COLUMNS[name], pa.Array) else COLUMNS[name]
+    for a in (whole, whole.slice(3), whole.slice(0, 0), whole.slice(7, 400), pa.concat_arrays([whole]*20)):
+        quick, plain = _Quick(a), Column(a)
+        assert quick.role == plain.role and np.array_equal(quick.valid, plain.valid), name
+
+def test_every_skips_what_cannot_be():
+    t = pa.table({"v": [1, 2, 3, 4]*5})
+    got = every(t, .2, gen(), mechanism="mnar")
+    assert set(got) < set(ALL) and "typos" not in got and "dropped_rows" not in got and "unit_change" in got and all(g.record["mechanism"] == "mnar" for g in got.values())
+
+def test_one_part_of_a_table_is_no_copy():
+    t = long(chunks=1)
+    for kind, first in (("truncated_file", 0), ("lost_head", 1800)):
+        got = corrupt(t, kind, .2, gen())
+        assert got.table.equals(t.slice(first, 7200)) and got.record["rows_removed"] == 1800 and len(got.rows_removed) == 1800 and not got.mask.any()
