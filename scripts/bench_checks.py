@@ -6,7 +6,7 @@
 Rules are inferred from the first 70 % of the clean updates and see nothing of the rest. A touched row counts as *row-visible* when one of its touched cells lies where no rule on rows that keeps the budget (0.1 % of healthy rows) would have
 had to let healthy cells in, judged without the rules and with all clean updates, the held-back ones included, in view:
 an empty cell where none is ever empty; a text that does not read as the number or moment that the column holds; a number beyond the past by more than healthy updates ever went beyond *their* past in so many updates (a closer limit would have rejected healthy rows somewhere in this very history); a text or form of text that is new in a column where healthy updates bring new ones in at most 0.1 % of its filled cells; U+FFFD;
-a second row with the key; a column gone. Other touched rows show a legal value: no rule on single rows can tell them, and they are the business of profile metrics and detectors."""
+a second row with the key; a column gone; all in columns that the past has (a column that came later is unknown to any rule of the past). Other touched rows show a legal value: no rule on single rows can tell them, and they are the business of profile metrics and detectors. Clean updates are those that neither the publisher nor anyone else called wrong or doubtful: labelled ones and those set aside (in an anomaly's window, part repaired) are left out."""
 import argparse, os, sys, time
 from collections import defaultdict
 from pathlib import Path
@@ -79,7 +79,7 @@ class Ever:
 def visible(got, ever, key, unique): # (n,) bool: touched rows that a rule on rows could see
     out, cols = np.zeros(got.table.num_rows, bool), Columns(got.table)
     kind = got.record["kind"]
-    if kind == "missing_column": return np.full(got.table.num_rows, ever[got.record["column"]].whole)
+    if kind == "missing_column": return np.full(got.table.num_rows, got.record["column"] in ever and ever[got.record["column"]].whole)
     if kind == "duplicated_rows": return got.mask.any(1) & (failing(cols, Rule(columns=key, check="unique")) if unique else False)
     for i, name in enumerate(got.table.column_names):
         if got.mask[:, i].any() and name in ever: out |= got.mask[:, i] & ever[name].odd(cols[name])
@@ -118,7 +118,7 @@ def study(name, log):
     why = defaultdict(int)
     for r in held:
         for f in r.findings: why[f.rule.name] += len(f.rows)
-    names = {c for t in tables for c in t.column_names if not pa.types.is_nested(t.schema.field(t.schema.get_field_index(c)).type)}
+    names = {c for t in past for c in t.column_names if not pa.types.is_nested(t.schema.field(t.schema.get_field_index(c)).type)}
     ever = {c: Ever(c, past, later) for c in names}
     key = next((list(r.columns) for r in checks.rules if r.check == "unique"), key)
     unique = bool(key) and not any(set(key)-set(t.column_names) or failing(Columns(t), Rule(columns=key, check="unique")).any() for t in tables)

@@ -75,3 +75,24 @@ def test_one_part_of_a_table_is_no_copy():
     for kind, first in (("truncated_file", 0), ("lost_head", 1800)):
         got = corrupt(t, kind, .2, gen())
         assert got.table.equals(t.slice(first, 7200)) and got.record["rows_removed"] == 1800 and len(got.rows_removed) == 1800 and not got.mask.any()
+
+@pytest.mark.parametrize("what,was,shown", [("Celsius as Fahrenheit", 100, 212), ("Celsius as Fahrenheit", -40, -40.001), ("Fahrenheit as Celsius", 212, 100), ("Fahrenheit as Celsius", 50, 10), ("miles as kilometres", 26.2188, 42.195), ("kilometres as miles", 42.195, 26.2188), ("feet as metres", 29032, 8848.95),
+                                            ("pounds as kilograms", 220.462, 100), ("inches as centimetres", 11.811, 30), ("kelvin as Celsius", 300, 26.85)])
+def test_conversions_are_those_of_physics(what, was, shown):
+    t = pa.table({"v": [float(was)+.001*i for i in range(10)]})
+    got = corrupt(t, "converted_unit", 1., gen(), "v", conversion=what)
+    assert got.table["v"][0].as_py() == pytest.approx(shown, rel=1e-4, abs=2e-3) and got.record["detail"] == what
+
+def test_noise_and_drift_have_the_size_that_is_said():
+    r = gen(1); small = pa.table({"v": 5+.01*r.normal(size=4000)})
+    moved = corrupt(small, "noise", 1., gen(), "v", size=.5).table["v"].to_numpy()-small["v"].to_numpy()
+    assert .0045 < moved.std() < .0055 and abs(moved.mean()) < .0005
+    drift = corrupt(small, "level_drift", 1., gen(), "v", size=2., shape="gradual", day=1, days=4).table["v"].to_numpy()-small["v"].to_numpy()
+    assert np.allclose(drift, .5*np.nanstd(small["v"].to_numpy()))
+    whole = pa.table({"v": r.integers(0, 3, 500)}) # numbers that show no decimals move by one at least
+    got = corrupt(whole, "noise", .4, gen(), "v", size=.1)
+    assert got.mask.sum() == 200 and (np.abs(got.table["v"].to_numpy()-whole["v"].to_numpy())[got.mask[:, 0]] >= 1).all()
+
+@pytest.mark.parametrize("digits,was,now", [(-1, 25, 20), (-1, 35, 40), (-1, -25, -20), (-2, 149, 100), (-2, 151, 200), (-3, 1500, 2000)])
+def test_whole_numbers_are_rounded_half_to_even(digits, was, now):
+    assert corrupt(pa.table({"v": [was]}), "rounding", 1., gen(), "v", digits=digits).table["v"][0].as_py() == now

@@ -36,8 +36,8 @@ def told(before, got): # what a reader can check by eye
     if t.column_names != before.column_names or t.num_rows != before.num_rows or r["family"] == "time" and r["kind"] == "repeated_update": return out | dict(columns=t.column_names, n=t.num_rows, first=[plain(c[0].as_py()) for c in t.columns], mask=int(mask.sum()))
     return out | dict(types=[str(f.type) for f in t.schema if f.type != before.schema.field(f.name).type], cells=[[int(i), t.column_names[j], plain(t.column(int(j))[int(i)].as_py())] for j in range(t.num_columns) for i in np.flatnonzero(mask[:, j])])
 
-def drawn(name, before, make):
-    try: got = told(before, make())
+def drawn(name, before, make, *args, **more):
+    try: got = told(before, make(before, *args, **more))
     except CannotApply as e: got = dict(refused=str(e))
     MADE[name] = got = json.loads(json.dumps(got))
     if os.environ.get("DSMON_RECORD"): return
@@ -50,28 +50,28 @@ def test_kinds(kind):
     t, past = table(), [table(2), table(1)]
     for seed in range(3):
         m = 1. if ALL[kind].scope == "table" else (.1, .25, .6)[seed]
-        drawn(f"{kind} {seed}", t, lambda: corrupt(t, kind, m, gen(seed), past=past, **HOW.get(kind, {})))
+        drawn(f"{kind} {seed}", t, corrupt, kind, m, gen(seed), past=past, **HOW.get(kind, {}))
 
 @pytest.mark.parametrize("column", table().column_names)
 def test_columns(column): # each kind on each column: where it can, what comes out, and where it cannot
     t, past = table(), [table(1)]
     for kind, spec in ALL.items():
         if spec.needs in ("rows", "previous") or spec.scope == "table": continue
-        drawn(f"{kind} on {column}", t, lambda: corrupt(t, kind, .15, gen(len(kind)), column, past=past))
+        drawn(f"{kind} on {column}", t, corrupt, kind, .15, gen(len(kind)), column, past=past)
 
 @pytest.mark.parametrize("mechanism", MECHANISMS)
 def test_mechanisms(mechanism):
     t = table()
     for kind in ("missing", "typos", "sign_flip", "late_timestamps", "category_merge", "stuck_at_last"):
-        for seed in range(2): drawn(f"{kind} {mechanism} {seed}", t, lambda: corrupt(t, kind, .3, gen(seed), mechanism=mechanism))
-    if mechanism != "mnar": drawn(f"dropped {mechanism}", t, lambda: corrupt(t, "dropped_rows", .3, gen(3), mechanism=mechanism))
-    if mechanism == "mar": drawn("by fare", t, lambda: corrupt(t, "missing", .3, gen(3), "zone", "mar", "fare"))
+        for seed in range(2): drawn(f"{kind} {mechanism} {seed}", t, corrupt, kind, .3, gen(seed), mechanism=mechanism)
+    if mechanism != "mnar": drawn(f"dropped {mechanism}", t, corrupt, "dropped_rows", .3, gen(3), mechanism=mechanism)
+    if mechanism == "mar": drawn("by fare", t, corrupt, "missing", .3, gen(3), "zone", "mar", "fare")
 
 def test_several():
     t, past = table(), [table(2), table(1)]
-    drawn("combine", t, lambda: combine(t, [dict(kind="missing", magnitude=.2, column="zone"), dict(kind="dropped_rows", magnitude=.3), dict(kind="unit_change", magnitude=.2, column="fare")], gen(0)))
-    drawn("combine 2", t, lambda: combine(t, [dict(kind="duplicated_rows", magnitude=.2), dict(kind="missing_column", magnitude=1., column="ok"), dict(kind="typos", magnitude=.2)], gen(1)))
-    for seed in range(3): drawn(f"old {seed}", t, lambda: old_update(t, past, gen(seed)))
+    drawn("combine", t, combine, [dict(kind="missing", magnitude=.2, column="zone"), dict(kind="dropped_rows", magnitude=.3), dict(kind="unit_change", magnitude=.2, column="fare")], gen(0))
+    drawn("combine 2", t, combine, [dict(kind="duplicated_rows", magnitude=.2), dict(kind="missing_column", magnitude=1., column="ok"), dict(kind="typos", magnitude=.2)], gen(1))
+    for seed in range(3): drawn(f"old {seed}", t, old_update, past, gen(seed))
     MADE["applicable"], MADE["draw"] = applicable(t, past[-1]), [list(draw(t, {k: list(s.magnitudes) for k, s in KINDS.items()}, gen(s), past[-1])) for s in range(25)]
     if not os.environ.get("DSMON_RECORD"): assert MADE["applicable"] == KNOWN["applicable"] and MADE["draw"] == KNOWN["draw"]
 
