@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['OPEN', 'RARE', 'AHEAD', 'Part', 'parts_of', 'Seen', 'seen', 'rejected', 'loss', 'make_not_null', 'make_type', 'jumps',
-           'range_rule', 'make_range', 'both_sides', 'make_values', 'make_form', 'make_characters', 'make_clean',
-           'make_same', 'folds', 'infer']
+           'range_rule', 'make_range', 'make_values', 'make_form', 'make_characters', 'make_clean', 'make_same',
+           'folds', 'infer', 'both_sides']
 
 # %% ../nbs/05a_infer.ipynb #751d3b43
 import re
@@ -169,14 +169,6 @@ def make_range(column, parts, side): # one side of it, to be tried: learned from
         r = range_rule(column, single[:int(np.searchsorted(ends, s.n))+1])
         return r and Rule(column=column, check="range", **{side: getattr(r, side)})
     return make
-
-def both_sides(rules): # of the same column as one rule
-    out = []
-    for r in rules:
-        last = out[-1] if out else None
-        if last and r.check == last.check == "range" and r.column == last.column and last.max is None and r.min is None: out[-1] = last.model_copy(update=dict(max=r.max))
-        else: out.append(r)
-    return tuple(out)
 
 def make_values(column, most=2000):
     def make(s):
@@ -378,6 +370,14 @@ def infer(
     if key: wishes.append([(Rule(columns=key, check="unique"), _key_loss(parts, key))])
     n = sum(p.n for p in parts)
     return Checks(both_sides(_within(wishes, budget)), f"inferred from {len(tables):,} updates with {n:,} rows")
+
+def both_sides(rules): # of the same column as one rule
+    out = []
+    for r in rules:
+        last = out[-1] if out else None
+        if last and r.check == last.check == "range" and r.column == last.column and last.max is None and r.min is None: out[-1] = last.model_copy(update=dict(max=r.max))
+        else: out.append(r)
+    return tuple(out)
 
 def _within(wishes, budget): # of each wish one rule or none: first the surest ones, then stricter ones for what is left
     at, spent = {}, 0.
