@@ -10,8 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .features import ALL_METRICS
-from .metrics import TABLE_METRICS
+from .features import metric_of
 from .profile import encode, profile_column, row_hashes
 from .sketch import as_numpy, value_hashes
 from .words import band_words, number_words
@@ -22,8 +21,7 @@ def say(
     observed:float, low:float, high:float,
 )->str:
     "One reason in plain words."
-    column, metric = feature
-    m = (ALL_METRICS if column is not None else TABLE_METRICS)[metric]
+    column, m = feature[0], metric_of(feature)
     if m.kind == "extreme" and np.isclose(observed, round(observed), rtol=1e-9, atol=1e-9): low, high = np.round([low, high]) # the smallest of whole numbers is usually whole
     what = m.words.format(number_words(observed, m.kind))
     return f"{'' if column is None else f'`{column}` '}{what} ({band_words(low, high, m.kind)})"
@@ -35,7 +33,7 @@ def reasons(
     least:float=np.log1p(2.),                              # surprises below that are no reasons
 )->list[dict]:
     "The most surprising metric of each column, at most `most`, most surprising first."
-    out, seen = [], set()
+    out, seen, z = [], set(), z/np.array([metric_of(f).weight for f in names]) # a person asks what is odd, not what counts
     for i in np.argsort(-np.abs(z), kind="stable"):
         column, metric = names[i]
         if abs(z[i]) < least or len(out) == most: break

@@ -7,10 +7,11 @@ __all__ = ['RELATIVE_METRICS', 'ALL_METRICS', 'KINDS', 'WIDEST', 'LEVEL', 'SEASO
            'PATIENCE', 'RISES', 'CHANGES', 'transform', 'untransform', 'Vocabulary', 'sampled', 'vocabulary',
            'novel_share', 'distribution_shift', 'novel_grams', 'rank_shift', 'shifts', 'relative_metrics',
            'Expectation', 'as_normal', 'marks', 'stamps', 'own_units', 'units', 'spreads', 'matrix', 'feature_names',
-           'kind_of', 'World', 'squash', 'overall', 'walk', 'world']
+           'kind_of', 'weights', 'metric_of', 'World', 'squash', 'views', 'overall', 'walk', 'world']
 
 # %% ../nbs/06_features.ipynb #f756842a
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -394,7 +395,13 @@ def kind_of(
     feature:tuple, # (column or None, metric)
 )->str:
     "The kind of a feature's metric."
-    return (ALL_METRICS if feature[0] is not None else TABLE_METRICS)[feature[1]].kind
+    return metric_of(feature).kind
+
+def weights(columns:list[str])->np.ndarray: # (M,)
+    "What a surprise of each feature counts."
+    return np.array([metric_of(f).weight for f in feature_names(columns)])
+
+def metric_of(feature:tuple)->Metric: return (ALL_METRICS if feature[0] is not None else TABLE_METRICS)[feature[1]]
 
 
 # %% ../nbs/06_features.ipynb #e05ee916
@@ -410,6 +417,13 @@ class World:
     excluded:np.ndarray                        # (T,) bool: left out of the expectation
 
 def squash(z): return np.sign(z)*np.log1p(np.abs(z))
+
+def views(
+    got:dict,          # from `Expectation.judge`
+    weight:np.ndarray, # (M,) of `weights`
+)->dict:               # view -> (n, M)
+    "What detectors read."
+    return {"z": squash(got["z"])*got["far"]*weight, "last": squash(got["last"]), "season": squash(got["season"])}
 
 def overall(
     s:np.ndarray, # (n, M) view `z`
@@ -505,7 +519,7 @@ def world(
     px, pf = matrix(table, both(filled, relp, stamp[at]), h.times[at], unit[at], _grids(sketches, h.columns))
     out, outp, excluded = walk(x, f, season_slot(h.times, season), px, pf, at, *(np.array([n in some for _, n in feature_names(h.columns)]) for some in (CHANGES, RISES)))
     names, pick = feature_names(h.columns), [list(COLUMN_METRICS).index(m) for m in EDBT]
-    view = lambda o: {k: squash(o[k])*(o["far"] if k == "z" else 1) for k in ("z", "last", "season")}
+    view = partial(views, weight=weights(h.columns))
     edbt = lambda v: np.nan_to_num(v[:, :, pick].reshape(len(v), v.shape[1]*len(pick)))
     show = lambda y, t, u: _own_units(y, t, names, u)
     band = lambda o, t, u: (np.minimum(*(ends := [show(o[k], t, u) for k in ("low", "high")])), np.maximum(*ends))  # a longer lag is an earlier time

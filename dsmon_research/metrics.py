@@ -11,8 +11,12 @@ from dataclasses import dataclass
 # %% ../nbs/00c_metrics.ipynb #930a590a
 @dataclass(frozen=True)
 class Metric:
-    "How a metric varies (`kind`) and how people say it (`words`, with `{}` for the value)."
+    "How a metric varies (`kind`), how people say it (`words`, with `{}` for the value), and what a surprise of it counts (`weight`)."
     name:str; kind:str; words:str
+    @property
+    def weight(self)->float: return 1.4 if self.name in _EXACT else .8 if self.kind in ("number", "extreme") else 1.
+
+_EXACT = {"rows", "duplicate_share", "key_violation_share", "unique_share", "top_share", "numeric_share"}
 
 _register = [
     ("null_share", "share", "is empty in {} of rows"),

@@ -17,7 +17,7 @@ import numpy as np
 from .calibrate import Calibration, budget
 from .ensemble import mean_surprise
 from .features import (CHANGES, RELATIVE_METRICS, RISES, Expectation, _absent_values, _extreme, _none, _own_units, _with_stamps, WIDEST, distribution_shift, feature_names, marks, matrix,
-                                     overall, own_units, rank_shift, sampled, squash)
+                                     overall, own_units, rank_shift, sampled, squash, views, weights)
 from .history import History, season_of, season_slot, season_step
 from .metrics import COLUMN_METRICS, TABLE_METRICS
 from .project import atomic_write, code_hash
@@ -143,9 +143,10 @@ class Past:
         self.calibration, self.record = Calibration(rules.alpha, rules.least), Record(np.zeros(len(TABLE_METRICS)))
 
     def named(self, columns):
-        "The columns, the features that they give, and which of these (M,) only rise or compare with the update before."
+        "The columns, the features that they give, which of these (M,) only rise or compare with the update before, and what each counts."
         self.columns, self.names = columns, feature_names(columns)
         self.rises, self.changes = (np.array([m in some for _, m in self.names]) for some in (RISES, CHANGES))
+        self.weight = weights(columns)
 
     def grow(self, names):
         "Make room for columns that were never there."
@@ -224,11 +225,11 @@ def judge(
     if past.run: now[:, past.changes] = np.nan
     got = past.expect.judge(now, floor, slot)
     for k in ("z", "last", "season"): got[k][:, past.rises] = np.maximum(got[k][:, past.rises], 0)
-    views = {k: squash(got[k])*(got["far"] if k == "z" else 1) for k in ("z", "last", "season")}
-    with _one_thread(past.rules): score, p, fits = _champion(past, views)
+    seen = views(got, past.weight)
+    with _one_thread(past.rules): score, p, fits = _champion(past, seen)
     own = [_own_units(y, u.times, past.names, used)[0] for y in (x, got["low"], got["high"])] if shown else [None]*3
     if shown: own[1:] = np.minimum(*own[1:]), np.maximum(*own[1:])
-    return Judged(past.names, views["z"][0], *own, score, p, (u, x, floor, unit, grids, now, slot, views, overall(squash(got["z"]))[0], fits))
+    return Judged(past.names, seen["z"][0], *own, score, p, (u, x, floor, unit, grids, now, slot, seen, overall(squash(got["z"]))[0], fits))
 
 def _one_thread(rules): # matrix products give the same bits only on one thread; members without any need none
     if not any(MEMBERS[m].memory for m in rules.names): return nullcontext()

@@ -24,7 +24,9 @@ def mix(
     h:np.ndarray, # uint64
 )->np.ndarray:    # uint64, same shape
     "Every input bit reaches every output bit; one to one."
-    h = np.array(h, np.uint64)
+    return _mixed(np.array(h, np.uint64))
+
+def _mixed(h): # the same in place
     for i in range(3):
         h ^= h >> np.uint64(32)
         if i < 2: h *= _M
@@ -85,10 +87,11 @@ def number_hashes(
     x:np.ndarray, # numbers or booleans
 )->np.ndarray:    # uint64, same shape
     "Hashes of numbers: equal for equal values of any numeric type."
-    f = x.astype(np.float64)+0.                            # + 0. makes -0. and 0. one value
-    if (none := np.isnan(f)).any(): f = np.where(none, np.nan, f)  # one NaN for all
-    h = mix(f.view(np.uint64))
-    if x.dtype.kind not in "iu" or x.dtype.itemsize < 8: return h
+    if not x.size: return np.empty(x.shape, np.uint64)
+    f = np.add(x, 0., dtype=np.float64)                    # + 0. makes -0. and 0. one value
+    if x.dtype.kind == "f" and (none := np.isnan(f)).any(): f = np.where(none, np.nan, f)  # one NaN for all
+    h = _mixed(f.view(np.uint64))
+    if x.dtype.kind not in "iu" or x.dtype.itemsize < 8 or x.max() <= 2**53 and x.min() >= -2**53: return h
     big = (x > 2**53) | (x < -2**53) if x.dtype.kind == "i" else x > 2**53
     h[big] = mix(x[big].astype(np.uint64) ^ np.uint64(BIG))
     return h
