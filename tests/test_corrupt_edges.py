@@ -96,3 +96,32 @@ def test_noise_and_drift_have_the_size_that_is_said():
 @pytest.mark.parametrize("digits,was,now", [(-1, 25, 20), (-1, 35, 40), (-1, -25, -20), (-2, 149, 100), (-2, 151, 200), (-3, 1500, 2000)])
 def test_whole_numbers_are_rounded_half_to_even(digits, was, now):
     assert corrupt(pa.table({"v": [was]}), "rounding", 1., gen(), "v", digits=digits).table["v"][0].as_py() == now
+
+def hours(first, n): return pa.array(np.datetime64(first, "us")+np.arange(n)*np.timedelta64(3_600_000_000, "us"), pa.timestamp("us", "UTC"))
+
+@pytest.mark.parametrize("zone,first,summer", [("Europe/Berlin", "2026-03-28T20:00", slice(5, None)), ("America/New_York", "2026-11-01T00:00", slice(0, 6)), ("Australia/Sydney", "2026-10-03T10:00", slice(6, None))])
+def test_summer_begins_and_ends_on_its_hour(zone, first, summer):
+    got = corrupt(pa.table({"t": hours(first, 12)}), "daylight_shift", 1., gen(), "t", zone=zone, minutes=60)
+    assert got.mask[:, 0].tolist() == [i in range(12)[summer] for i in range(12)]
+
+def test_offsets_are_those_of_places():
+    from datetime import datetime
+    from zoneinfo import ZoneInfo
+    t = pa.table({"t": hours("2026-01-10T00:00", 3)})
+    drawn = {int(corrupt(t, "timezone_shift", 1., gen(s), "t").record["detail"].split()[0]) for s in range(250)}
+    winter = lambda z: int(datetime(2026, 1, 10, tzinfo=ZoneInfo(z)).utcoffset().total_seconds())//60
+    assert drawn >= {winter(z) for z in ("Europe/Berlin", "Europe/Athens", "Europe/Moscow", "America/New_York", "America/Chicago", "America/Los_Angeles", "Pacific/Honolulu", "Asia/Karachi", "Asia/Kolkata", "Asia/Kathmandu", "Asia/Shanghai", "Asia/Tokyo", "Pacific/Auckland")}-{780} | {-60, -120}
+    assert drawn <= {m for d in range(-12, 15) for m in (60*d, 60*d+30, 60*d+45)} and 0 not in drawn
+
+def test_two_rows_are_enough_for_a_doubled_key():
+    got = corrupt(pa.table({"k": ["a", "b"], "v": [1, 2]}), "duplicated_keys", .5, gen(), key=["k"])
+    assert len(set(got.table["k"].to_pylist())) == 1 and got.record["rows_touched"] == 1
+    with pytest.raises(CannotApply): corrupt(pa.table({"k": ["a"], "v": [1]}), "duplicated_keys", .5, gen(), key=["k"])
+
+def test_bursts_and_parts_keep_their_size():
+    t = pa.table({"v": np.arange(1000), "g": ["a", "b", "c", "d"]*250})
+    for m in (.01, .1, .3): assert corrupt(t, "missing", m, gen(3), "v", "burst").mask.sum() == 1000*m
+    gone = corrupt(t, "dropped_segment", .25, gen(2), "g")
+    assert gone.record["rows_removed"] == 250 and len(set(gone.table["g"].to_pylist())) == 3
+    fan = corrupt(t, "fan_out", .1, gen(2), "g", factor=3)
+    assert fan.record["rows_added"] == 100 and np.bincount(fan.index).max() == 3 and set(np.bincount(fan.index)) <= {1, 2, 3}
