@@ -125,3 +125,14 @@ def test_bursts_and_parts_keep_their_size():
     assert gone.record["rows_removed"] == 250 and len(set(gone.table["g"].to_pylist())) == 3
     fan = corrupt(t, "fan_out", .1, gen(2), "g", factor=3)
     assert fan.record["rows_added"] == 100 and np.bincount(fan.index).max() == 3 and set(np.bincount(fan.index)) <= {1, 2, 3}
+
+@pytest.mark.parametrize("kind,unit", [("date32", 1), ("s", 86_400), ("ms", 86_400_000), ("us", 86_400*10**6), ("ns", 86_400*10**9)])
+def test_moments_at_the_end_of_a_type_stay(kind, unit):
+    "What would leave the type's range is not moved; what would not, is, by as much as is said."
+    t, top = (pa.date32(), 2**31-1) if kind == "date32" else (pa.timestamp(kind), 2**63-1)
+    plain = [20_000*unit, -20_000*unit]
+    v = pa.array([top, -top, *plain, None], pa.int64())
+    table = pa.table({"t": v.cast(pa.int32()).cast(t) if kind == "date32" else v.cast(t)})
+    got = corrupt(table, "timezone_shift", 1., gen(), "t", minutes=1440)
+    now = got.table["t"].combine_chunks().cast(pa.int32() if kind == "date32" else pa.int64()).to_pylist()
+    assert now == [top, -top, *(p+unit for p in plain), None] and got.mask[:, 0].tolist() == [False, False, True, True, False]
