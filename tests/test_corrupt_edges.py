@@ -136,3 +136,12 @@ def test_moments_at_the_end_of_a_type_stay(kind, unit):
     got = corrupt(table, "timezone_shift", 1., gen(), "t", minutes=1440)
     now = got.table["t"].combine_chunks().cast(pa.int32() if kind == "date32" else pa.int64()).to_pylist()
     assert now == [top, -top, *(p+unit for p in plain), None] and got.mask[:, 0].tolist() == [False, False, True, True, False]
+
+def test_a_flatline_of_all_rows_leaves_none_out():
+    for seed in range(12): assert corrupt(pa.table({"v": [1., 2., 3., 4.]}), "flatline", 1., gen(seed), "v", level=0).table["v"].to_pylist() == [0., 0., 0., 0.]
+
+def test_unknown_identifiers_differ_from_each_other():
+    known = [f"{a}{d}" for a in "ABCDEFG" for d in range(10)]
+    for seed in range(5):
+        new = corrupt(pa.table({"k": known}), "broken_foreign_key", 1., gen(seed), "k").table["k"].to_pylist()
+        assert len(set(new)) == 70 and not set(new) & set(known)
