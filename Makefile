@@ -18,7 +18,7 @@ export DO_NOT_TRACK := 1
 export DVC_NO_ANALYTICS := 1
 export TF_CPP_MIN_LOG_LEVEL := 3
 
-.PHONY: help env lock repro test soak bench bench-profile notebooks readme mlflow lab clean
+.PHONY: help env lock repro test soak audit bench bench-profile notebooks readme mlflow lab clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ soak: env ## the long tests: generated tables against the reference, updates aga
 	@DSMON_SOAK=1 python -m pytest -q tests/test_archive.py tests/test_incidents.py tests/test_messages.py tests/test_monitor.py tests/test_run.py tests/test_ingest.py tests/test_degenerate.py
 	@DSMON_SOAK=1 python -m pytest -q -s tests/test_killed.py tests/test_report.py -k killed
 	@DSMON_SOAK=1 python -m pytest -q -s tests/test_sources.py tests/test_reliability.py tests/test_histories.py
+
+audit: env ## what is installed against the lock: versions, hashes, every file, exceptions with an end (ARGS=--advisories asks the package index for known vulnerabilities)
+	@python scripts/audit.py $(ARGS)
 
 bench: env ## DSMon-Bench and its study, from the public histories in DSMON_DATA (about an hour; ARGS="TRACK:DATASET ..." for some)
 	@scripts/bench.sh $(ARGS)

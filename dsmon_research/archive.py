@@ -205,7 +205,7 @@ def archive_url(
 
 class _Store:
     "A connection to one store: made when it is first needed, errors in this package's words."
-    def __init__(self, url:str, create:bool=True): # sqlite:///PATH or postgresql://…; may an absent store be made?
+    def __init__(self, url:str, create:bool): # sqlite:///PATH or postgresql://…; may an absent store be made?
         if url.startswith("sqlite:///"): self._db = _Sqlite(url)
         elif re.match(r"postgres(ql)?(\+psycopg)?://", url): self._db = _Postgres(url)
         else: raise UsageError(f"archive {url.partition('://')[0][:20] if '://' in url else 'address'!r}: write sqlite:///PATH or postgresql://HOST/NAME")

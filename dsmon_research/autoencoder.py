@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .config import UsageError, atomic_write, rng
-from .detectors import Detector, few_and_many, save_detector
+from .config import UsageError, rng
+from .detectors import Detector, few_and_many
 
 _CUT = 6. # inputs beyond this many scales teach and excite no more; errors are never cut
 
@@ -134,15 +134,15 @@ class Autoencoder(Detector):
         "Squared relative error of each feature, shape (n_updates, n_features)."
         return (self._rest(self._seen(X))/self.usual_)**2
 
-    def save(self, folder):
-        "As `save_detector`, with the network in Keras' own format."
+    def _extra(self):
         model = network(self.n_features_in_, len(self.model_[1]))
         model.set_weights(self.model_)
         with tempfile.TemporaryDirectory() as d:
             model.save(f"{d}/model.keras")
-            atomic_write(save_detector(self, folder)/"model.keras", Path(f"{d}/model.keras").read_bytes())
-        return Path(folder)
+            return {"model.keras": Path(f"{d}/model.keras").read_bytes()}
 
-    def _restore(self, folder):
+    def _restore(self, files):
         _, keras = _tensorflow()
-        self.model_ = keras.models.load_model(folder/"model.keras", compile=False, safe_mode=True).get_weights()
+        with tempfile.TemporaryDirectory() as d:
+            (file := Path(f"{d}/model.keras")).write_bytes(files["model.keras"])
+            self.model_ = keras.models.load_model(file, compile=False, safe_mode=True).get_weights()

@@ -20,7 +20,7 @@ from .collect import Update, content_hash, updates
 from .history import profile_update
 from .project import DsmonError, UsageError, atomic_write, check_name, code_hash, find_root, settings
 from .read import LARGE
-from .sketch import NULL, value_hashes
+from .sketch import NULL, as_numpy, value_hashes
 from .tables import PAIRED
 
 # %% ../nbs/03d_capture.ipynb #c5pa0002
@@ -113,12 +113,22 @@ def measure(
     return got
 
 # %% ../nbs/03d_capture.ipynb #30336409
+_whole = (pa.types.is_integer, pa.types.is_float32, pa.types.is_float64, pa.types.is_boolean, pa.types.is_date, pa.types.is_time, pa.types.is_timestamp, pa.types.is_duration, pa.types.is_string, pa.types.is_large_string)
+
+def _cell_hashes(values): # of each row, as a profile has them; where nothing is counted, the distinct values need not be found first
+    if any(t(values.type) for t in _whole) and values.nbytes <= 100*len(values):
+        col = values.combine_chunks()
+        if not col.null_count: return value_hashes(col)
+        h = np.full(len(col), NULL, np.uint64)
+        h[as_numpy(col.is_valid())] = value_hashes(col.drop_null())
+        return h
+    from dsmon_research.profile import encode
+    e = encode(values)
+    return np.append(value_hashes(e.values), NULL)[e.codes] if e.n else np.empty(0, np.uint64)
+
 def _row_hashes(table, key): # a Profile without metrics
-    from dsmon_research.profile import ColumnProfile, Profile, cell_hash, encode, row_hashes # heavier than all that a verdict needs of this module
-    cols = []
-    for name, values in zip(table.column_names, table.columns):
-        e = encode(values)
-        cols.append(ColumnProfile(name, str(values.type), {}, None, np.append(value_hashes(e.values), NULL)[e.codes] if e.n else np.empty(0, np.uint64)))
+    from dsmon_research.profile import ColumnProfile, Profile, cell_hash, row_hashes # heavier than all that a verdict needs of this module
+    cols = [ColumnProfile(name, str(values.type), {}, None, _cell_hashes(values)) for name, values in zip(table.column_names, table.columns)]
     by = {c.name: c for c in cols}
     keys = sum((cell_hash(by[k]) for k in key), np.uint64(0)) if key and set(key) <= by.keys() else None
     return Profile({}, cols, row_hashes(cols, table.num_rows), keys)

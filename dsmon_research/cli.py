@@ -50,7 +50,7 @@ def do_init(a)->Done:
         own = dict(usual=params.backtest.alerts_per_month, least=params.backtest.min_calibration)
     got = propose(a.source, here[0], a.key, _described(a.contract), **own)
     to, said = register(name, got.block, a.force), got.to_dict()
-    lines = [f"{name}: {got.updates:,} update{'s' if got.updates != 1 else ''} of about {got.rows:,.0f} rows, added to {to}", *got.lines()]
+    lines = [f"{name}: {got.size}, added to {to}", *got.lines()]
     lines += [f"next: `dsmon backtest {name}` finds the best detector, `dsmon assess {name}` judges the newest update, `dsmon run {name}` watches it (see docs/operations.md)"]
     more = dict(rhythm=said["rhythm"] | dict(words=got.rhythm.text()), budget=said["budget"] | dict(words=got.budget.text()))
     return Done(dict(dataset=name, params=str(to), block=got.block, updates=got.updates) | more, "\n".join(lines))
@@ -285,15 +285,33 @@ def _number(text):
     if not (text.isascii() and text.isdecimal()) or len(text) > 15: raise UsageError(f"incident {text[:40]!r}: give its number, as `dsmon incidents` lists it")
     return int(text)
 
+# %% ../nbs/14_cli.ipynb #1c1d0a01
+def _told(m): # one message of the outbox
+    tries = f", {m['tries']} tr{'y' if m['tries'] == 1 else 'ies'}: {m['error']}" if m["error"] else ""
+    return f"{m['subject'].partition(']')[0]}] {m['state']} to {m['channel']}{tries}"
+
+def _page(store, i): # all that is known of one incident
+    from dsmon_research.incidents import inert
+    from dsmon_research.messages import _verdicts_of, outbox
+    v, last = _verdicts_of(store, i), {}
+    for r in store.select('SELECT u.source_version, l.label, l.who, l.note FROM label l JOIN "update" u ON u.id = l.update_id JOIN dataset d ON d.id = u.dataset_id WHERE d.name = ? ORDER BY l.id', i.dataset): last[r["source_version"]] = r
+    why = [f"  {inert(v[-1]['source_version'], 40)}: {inert(t)}" for t in v[-1]["reasons"][:5]] if v else []
+    said = [f"  {inert(u, 40)}: {r['label']}, says {inert(r['who'], 30)}"+(f": {inert(r['note'])}" if r["note"] else "") for u in dict.fromkeys(i.updates) if (r := last.get(u))]
+    told = [f"  {_told(m)}" for m in outbox(store, i.dataset) if m["incident_id"] == i.id]
+    return "\n".join([i.text(), *(line for title, lines in (("why", why), ("labels", said), ("messages", told)) if lines for line in (title, *lines))])
+
+
 # %% ../nbs/14_cli.ipynb #1c1d0003
 def _list_incidents(a, store, name=None):
     from dsmon_research.incidents import _line_of, incidents
     from dsmon_research.messages import outbox
+    if name and (have := [r["name"] for r in store.select("SELECT name FROM dataset ORDER BY name")]) and name not in have:
+        raise UsageError(f"incidents {name[:40]!r}: is neither a dataset of the archive ({', '.join(have[:8])}) nor one of {', '.join(_actions)}")
     if name: store.dataset_id(name)
     got, sent = incidents(store, name, a.all), {}
     for m in outbox(store, name): sent.setdefault(m["incident_id"], []).append(m)
     told = lambda i: [{k: m[k] for k in ("channel", "subject", "state", "tries", "error", "key")} for m in sent.get(i.id, [])]
-    lines = [line for i in got for line in (_line_of(i), *(f"{'':6}message {m['state']} to {m['channel']}"+(f", {m['tries']} tries: {m['error']}" if m["error"] else "") for m in told(i)))]
+    lines = [line for i in got for line in (_line_of(i), *(f"{'':6}{_told(m)}" for m in told(i)))]
     return Done(dict(incidents=[i.to_dict() | dict(messages=told(i)) for i in got]), "\n".join(lines) or "no incident"+("" if a.all else " is open"))
 
 def _answer(a, store, what, args): # the verbs about one incident
@@ -306,7 +324,7 @@ def _answer(a, store, what, args): # the verbs about one incident
         if a.keep == a.adapt: raise UsageError("incidents close: say --keep (a fault: keep the threshold) or --adapt (the new normal: adapt it)")
         got = of.close(store, n, a.adapt, _who(a), note)
     else: got = of.incident(store, n)
-    return Done(got.to_dict(), got.text())
+    return Done(got.to_dict(), _page(store, got) if what == "show" else got.text())
 
 def _retry(a, store, name): # what has not arrived, once more
     from dsmon_research.messages import addresses, deliver, retry
@@ -602,6 +620,9 @@ def do_listen(a)->Done:
     t = trigger.Trigger(a.table, a.name)
     if a.sql: return Done(dict(sql=t.remove() if a.remove else t.install()), t.remove() if a.remove else t.install())
     if not a.url: raise UsageError("listen: --url is needed: postgresql://user:env:NAME@host/db or env:NAME")
+    if not a.remove:
+        from dsmon_research.config import dataset, load_params
+        dataset(load_params(), a.name)                                            # a dataset that nobody knows is not listened for
     if a.install or a.remove: return Done(*(lambda s: (dict(done=s), "\n".join(s)))(trigger.change(t, a.url, a.remove, a.dry_run)))
     got = trigger.listen(t, a.url, find_root(), a.times, a.timeout, _say)
     return Done(dict(dataset=a.name, runs=got), f"{a.name}: {len(got)} runs", max(got, default=0, key=lambda c: (0, 4, 3, 2, 5, 1).index(c)))
@@ -631,7 +652,13 @@ def _source_verbs(verb):
 
 # %% ../nbs/14_cli.ipynb #076c404b
 class _Parser(argparse.ArgumentParser):
+    mixing = False
     def error(self, message): raise UsageError(f"{message.removeprefix('argument VERB: ')}: see `{self.prog} --help`")
+    def parse_known_args(self, args=None, namespace=None): # a verb's options may stand between its words: `incidents ack --for 3d 7`
+        if self._subparsers is not None or self.mixing: return super().parse_known_args(args, namespace)
+        self.mixing = True
+        try: return self.parse_known_intermixed_args(args, namespace)
+        finally: self.mixing = False
 
 def columns(text): # "a,b" -> ["a", "b"]
     return [c.strip() for c in text.split(",") if c.strip()]

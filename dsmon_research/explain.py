@@ -24,6 +24,7 @@ def say(
     column, m = feature[0], metric_of(feature)
     if m.kind == "extreme" and np.isclose(observed, round(observed), rtol=1e-9, atol=1e-9): low, high = np.round([low, high]) # the smallest of whole numbers is usually whole
     what = m.words.format(number_words(observed, m.kind))
+    if what in ("1 rows", "1 columns"): what = what[:-1]
     return f"{'' if column is None else f'`{column}` '}{what} ({band_words(low, high, m.kind)})"
 
 def _odd(names, z): return z/np.array([metric_of(f).weight for f in names]) # a person asks what is odd, not what counts

@@ -224,7 +224,7 @@ def _judge(self, rows:np.ndarray, floor:np.ndarray, slot:int)->dict:
     pick = lambda a, i: np.take_along_axis(a, i[None], 0)[0]
     zb, zp = pick(z, best), pick(z, partner)
     out = np.where(np.abs(zp) < np.abs(zb), zp, zb)
-    middle = rows-pick(r, best)+pick(np.broadcast_to(self.centre[:, None], r.shape), best)
+    with np.errstate(invalid="ignore"): middle = rows-pick(r, best)+pick(np.broadcast_to(self.centre[:, None], r.shape), best) # an infinite metric has no expected range: NaN
     width = 3*pick(scale, best)
     seasonal = np.where(np.isfinite(r[SEASON]), z[SEASON], z[LEVEL])
     return dict(z=out, last=z[LAST], season=seasonal, low=middle-width, high=middle+width, far=_far(self, rows, np.maximum(learned[LEVEL], floor)))
@@ -290,7 +290,7 @@ def _earlier(a): return np.vstack([np.zeros((1, a.shape[1]), bool), a[:-1]])  # 
 
 def marks(h:History)->tuple[np.ndarray, np.ndarray, np.ndarray]: # (T, C) bool, uint64, (3, T, C) bool
     "What a stamp shows: is the column constant, its first value, does it spell the update's year, month, day."
-    constant = h.values[:, :, list(COLUMN_METRICS).index("distinct")] == 1
+    constant = (h.values[:, :, list(COLUMN_METRICS).index("distinct")] == 1) & (h.table[:, list(TABLE_METRICS).index("rows")] > 1)[:, None] # of one row all is constant
     value = np.array([[int(s[c].hashes[0]) if c in s and len(s[c].hashes) else 0 for c in h.columns] for s in h.sketches], np.uint64).reshape(constant.shape)
     year, month = h.times.astype("datetime64[Y]"), h.times.astype("datetime64[M]")
     parts = year.astype(int)+1970, (month-year).astype(int)+1, (h.times.astype("datetime64[D]")-month).astype(int)+1
@@ -349,7 +349,7 @@ def spreads(
 # %% ../nbs/06_features.ipynb #e04bd308
 def _floors(table, values, unit, grids): # (n, M) sampling noise in transformed units
     rows, of = np.maximum(table[:, :1], 1), lambda m: _of(values, m)
-    filled = np.maximum(rows*(1-of("null_share")), 1); root = np.sqrt(filled)
+    with np.errstate(over="ignore"): filled = np.maximum(rows*(1-of("null_share")), 1); root = np.sqrt(filled) # a share that is infinite leaves one row
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         std, mean = of("std"), of("mean")
         slope = lambda m: 1/np.hypot(unit, of(m))

@@ -211,6 +211,10 @@ def _write_verdict(w, u, a, model, score, at):
         w.add("reason", assessment_id=number, rank=r["rank"], column_name=r["column"], metric=r["metric"], **{k: _finite(r[k]) for k in ("observed", "expected_low", "expected_high", "z")}, share=rows_hit(r) or None, text=r["text"])
     return number
 
+def _incident_of(w, assessment): # the incident that a known verdict belongs to, or None
+    got = w.select("SELECT max(incident_id) AS n FROM incident_event WHERE assessment_id = ? AND (note IS NULL OR note <> ?)", assessment, HEALTHY)[0]["n"]
+    return incident(w, got) if got else None
+
 def record_assessment(
     archive:Archive, name:str,
     update,                 # source version, or id of the row in `update`
@@ -224,7 +228,7 @@ def record_assessment(
     with archive.write() as w:
         u, d = _update_row(archive, name, update), archive.dataset_id(name)
         known = w.select("SELECT id FROM assessment WHERE update_id = ? AND model_version = ?", u["id"], model)
-        if known: return Recorded(known[0]["id"], False)
+        if known: return Recorded(known[0]["id"], False, _incident_of(w, known[0]["id"]))
         number, line = _write_verdict(w, u, assessment, model, score, at), _verdicts(w, d)
         line[u["source_version"]] = (_place(u), assessment.verdict)
         board = incidents(w, name, closed=True)

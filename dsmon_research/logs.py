@@ -6,7 +6,7 @@
 __all__ = ['PATTERNS', 'MOST', 'LINE', 'pattern', 'line_time', 'log_files', 'read_log', 'source_updates']
 
 # %% ../nbs/03j_logs.ipynb #6e3d8003
-import bz2, functools, glob, gzip, hashlib, lzma, os, re, sys
+import bz2, functools, glob, gzip, hashlib, io, lzma, os, re, sys, time
 from datetime import datetime, timezone
 from pathlib import Path
 from urllib.parse import parse_qsl
@@ -24,6 +24,7 @@ PATTERNS = { # name -> (mark: which lines are meant; pattern: what they say)
     "counts": ("rows_created=", r"^(?P<time>\S+).*(?=.*\brows_created=(?P<created>\d+))(?=.*\brows_updated=(?P<updated>\d+))(?=.*\brows_deleted=(?P<deleted>\d+))"),
     "postgres": ("INSERT 0 ", r"^(?P<time>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?)(?: (?:UTC|GMT))?.*\bINSERT 0 (?P<created>\d+)"),
 }
+_stamp = re.compile(r"\[?(\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?)") # how most logs begin a line
 _groups = ("created", "updated", "deleted", "rows", "errors")
 
 def pattern(
@@ -59,9 +60,11 @@ def _open(path):
 
 def _lines(path, shown): # (number from 1, text)
     total, file = 0, sys.stdin.buffer if path is None else _open(path)
+    growing = isinstance(file, io.BufferedReader) and path is not None
     try:
         for n, raw in enumerate(iter(lambda: file.readline(LINE+1), b""), 1):
             total += len(raw)
+            if raw[-1:] != b"\n" and growing and time.time()-path.stat().st_mtime < 60: return # somebody is writing it
             if len(raw) > LINE or total > MOST: raise SourceError(f"{shown}, line {n}: {'longer than a megabyte' if len(raw) > LINE else f'more than {MOST:,} bytes in this file'}: this is no log; not read further")
             yield n, raw.decode("utf-8", "replace").rstrip("\r\n")
     except (OSError, EOFError, lzma.LZMAError) as e: raise SourceError(f"{shown}: {getattr(e, 'strerror', None) or e}: check that the file is whole and readable") from e
@@ -84,30 +87,43 @@ def log_files(
     return sorted(hits, key=_rotation)
 
 # %% ../nbs/03j_logs.ipynb #6e3d8010
+def _unfit(why): raise SourceError(why)
+
+def _moment(text, whole, zone): # groups, time: of a line that fits, that only tells its time, of one that does neither
+    m = whole.search(text)
+    for got in (m and m["time"], (at := _stamp.match(text)) and at[1]):
+        try:
+            if got: return m, line_time(got, zone)
+        except ValueError: m = None
+    return None, None
+
 def read_log(
     lines, # (number, text)
     which:tuple, zone, shown:str,
     holds:str="",          # only lines with this text, such as a dataset's id
 )->list[Update]:
-    "The updates that these lines tell of; `SourceError` names the first line that is meant but cannot be read."
+    "The updates that these lines tell of; one that is meant but does not fit cannot be read and says its number. `SourceError` if it has no time."
     mark, whole = which
-    out = []
+    out, last = [], None
     for n, text in lines:
         if not mark.search(text) or (holds and holds not in text): continue
-        m = whole.search(text)
-        try: when = line_time(m["time"], zone) if m else None
-        except ValueError: when = None
-        if when is None: raise SourceError(f"{shown}, line {n}: tells of an update but does not fit the pattern: {text[:120]!r}: mend the pattern, or the line")
+        m, when = _moment(text, whole, zone)
+        last = when = when or last
+        id, mine = when and when.strftime("%Y-%m-%dT%H:%M:%S.%fZ").replace(".000000", ""), hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        if m is None:
+            why = f"{shown}, line {n}: tells of an update but does not fit the pattern: {text[:120]!r}: mend the pattern, or the line"
+            if when is None: raise SourceError(why)
+            out.append(Update(id, when, functools.partial(_unfit, why), f"{shown}:{n}", len(text), mine)); continue
         said = {k: int(m[k]) for k in _groups if k in whole.groupindex and m[k] is not None}
         row = pa.table({k if k in ("rows", "errors") else f"rows_{k}": pa.array([v], pa.int64()) for k, v in said.items()})
-        mine = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-        out.append(Update(when.strftime("%Y-%m-%dT%H:%M:%S.%fZ").replace(".000000", ""), when, functools.partial(_same, row), f"{shown}:{n}", len(text), mine, None, {f"rows_{k}": said[k] for k in _groups[:3] if k in said}))
+        out.append(Update(id, when, functools.partial(_same, row), f"{shown}:{n}", len(text), mine, None, {f"rows_{k}": said[k] for k in _groups[:3] if k in said}))
     return out
 
+# %% ../nbs/03j_logs.ipynb #e8f81b3b
 def _apart(updates): # each line once; two lines of one moment get names of their own
     lines = {(u.time, u.stamp): u for u in reversed(updates)}
     out, seen = [], {}
-    for u in sorted(lines.values(), key=lambda u: (u.time, u.stamp)):
+    for u in sorted(lines.values(), key=lambda u: (u.time, u.read.func is _unfit, u.stamp)):
         seen[u.id] = n = seen.get(u.id, 0)+1
         out.append(u if n == 1 else Update(f"{u.id}·{n}", u.time, u.read, u.origin, u.bytes, u.stamp, None, u.facts))
     return out
@@ -124,5 +140,7 @@ def source_updates(
     try: zone = ZoneInfo(got.get("zone", "UTC"))
     except (ZoneInfoNotFoundError, ValueError, OSError) as e: raise UsageError(f"log: no time zone {got['zone'][:40]!r}: write a name such as America/Chicago") from e
     which, holds = pattern(got.get("pattern", "socrata")), got.get("holds", "")
-    if where == "-": return _apart(read_log(_lines(None, "standard input"), which, zone, "standard input", holds))
-    return _apart([u for p in log_files(where, root) for u in read_log(_lines(p, p.name), which, zone, p.name, holds)])
+    files = [(None, "standard input")] if where == "-" else [(p, p.name) for p in log_files(where, root)]
+    found = _apart([u for p, shown in files for u in read_log(_lines(p, shown), which, zone, shown, holds)])
+    if found and all(u.read.func is _unfit for u in found): found[0].read()
+    return found

@@ -85,7 +85,7 @@ def _verdicts_of(a, i:Incident): # its unhealthy assessments, oldest first, with
 
 def _report(name): # where the health report lies: an address if one is configured
     base = os.environ.get("DSMON_REPORTS_URL", "").rstrip("/")
-    return f"{base}/{name}/index.html" if base else f"`dsmon report {name}` writes it to reports/{name}/index.html"
+    return f"{base}/_watch/{name}.html" if base else f"reports/_watch/{name}.html in the project's folder; `dsmon report {name}` writes the long one"
 
 def _subject(word, i, update, said): return f"[{word}] {i.dataset} {inert(update, 60)}: {inert(said, 150)}"
 

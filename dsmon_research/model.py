@@ -6,7 +6,7 @@
 __all__ = ['LoggedEnsemble', 'load', 'python_model']
 
 # %% ../nbs/10a_model.ipynb #50830b54
-import json
+import hashlib, json
 from pathlib import Path
 
 import numpy as np
@@ -14,28 +14,34 @@ import numpy as np
 # %% ../nbs/10a_model.ipynb #6899f0ac
 class LoggedEnsemble:
     "Members that a folder with `ensemble.json` names."
-    def __init__(self, folder):
+    def __init__(self, folder, sha256=None):
         import dsmon_research.detectors as d   # not `from`: MLflow runs this file outside its package
-        about = json.loads((Path(folder)/"ensemble.json").read_text(encoding="utf-8"))
-        self.members = [d.load_detector(Path(folder)/m) for m in about["members"]]
+        files = d.sealed(Path(folder), sha256)
+        self.members = [d.load_detector(Path(folder)/m, hashlib.sha256(files[f"{m}/{d.SEAL}"]).hexdigest()) for m in json.loads(files["ensemble.json"])["members"]]
 
     def score_samples(self, X):
         import dsmon_research.ensemble as e
         return e.mean_surprise(np.column_stack([m.score_samples(X) for m in self.members]), [m.logs for m in self.members])
 
 def load(
-    folder, # written by `Detector.save`, or an ensemble's
-):          # has `score_samples`
-    "The detector or ensemble in a folder."
+    folder,      # written by `Detector.save`, or an ensemble's
+    sha256=None, # of its `SHA256SUMS`, as it was recorded
+):               # has `score_samples`
+    "The detector or ensemble in a folder; `UsageError` if a file is not what was saved."
     import dsmon_research.detectors as d
-    return LoggedEnsemble(folder) if (Path(folder)/"ensemble.json").is_file() else d.load_detector(Path(folder))
+    return LoggedEnsemble(folder, sha256) if (Path(folder)/"ensemble.json").is_file() else d.load_detector(Path(folder), sha256)
 
 # %% ../nbs/10a_model.ipynb #70d92cc7
+def _recorded(config): # SHA-256 of the model that was logged
+    import dsmon_research.project as p
+    if not (config or {}).get("sha256"): raise p.UsageError("this model was logged without its SHA-256, it is not loaded: delete its run, then `dsmon mlflow-sync`")
+    return config["sha256"]
+
 def python_model():
     "An MLflow `PythonModel`: rows of features in, one score per row out, higher = more abnormal."
     from mlflow.pyfunc import PythonModel
     class DetectorModel(PythonModel):
-        def load_context(self, context): self.detector = load(context.artifacts["detector"])
+        def load_context(self, context): self.detector = load(context.artifacts["detector"], _recorded(context.model_config))
         def predict(self, context, model_input:np.ndarray, params=None): return self.detector.score_samples(np.asarray(model_input, dtype=float))
     return DetectorModel()
 

@@ -143,6 +143,7 @@ class Proposal:
     source:str; updates:int; rows:float; columns:tuple
     key:tuple; time:str|None; season:int|None
     rhythm:Rhythm; budget:BudgetProposal
+    unreadable:tuple=()      # first ones that cannot be read, each with the reason
 
     @property
     def block(self)->dict: # for params.yaml: only what is known, and only what differs from the project's own
@@ -151,12 +152,24 @@ class Proposal:
         return {k: v for k, v in got.items() if v}
     def to_dict(self): return asdict(self) | dict(block=self.block)
     def lines(self):
-        said = dict(source=self.source, key=", ".join(self.key) or "none found: rows cannot be told apart", time=self.time or "none found", season=f"{self.season} updates" if self.season else "none", rhythm=self.rhythm.text(), budget=self.budget.text())
-        return [f"  {k:7} {v}" for k, v in said.items()]
-    def text(self): return "\n".join([f"{self.updates:,} updates of about {self.rows:,.0f} rows, {len(self.columns)} columns", *self.lines()])
+        said = dict(source=self.source, key=", ".join(self.key) or ("none needed: an update is one row" if self.rows == 1 else "none found: rows cannot be told apart"), time=self.time or "none found", season=f"{self.season} updates" if self.season else "none", rhythm=self.rhythm.text(), budget=self.budget.text())
+        return [f"  {k:7} {v}" for k, v in said.items()]+[f"  left out: {line}" for line in self.unreadable]
+    @property
+    def size(self): return f"{self.updates:,} update{'s' if self.updates != 1 else ''} of {'' if self.rows == 1 else 'about '}{self.rows:,.0f} row{'s' if round(self.rows) != 1 else ''}"
+    def text(self): return "\n".join([f"{self.size}, {len(self.columns)} columns", *self.lines()])
     def _repr_html_(self):
         from html import escape
         return f"<pre>{escape(self.text())}</pre>"
+
+# %% ../nbs/03o_propose.ipynb #666864d5
+def _first_tables(found, most=3): # of the first updates that can be read, and why others cannot
+    tables, bad = [], []
+    for u in found[:4*most]:
+        if len(tables) == most: break
+        try: tables.append(u.read())
+        except SourceError as e: bad.append(e)
+    if not tables: raise bad[0]
+    return tables, tuple(map(str, bad))
 
 def propose(
     source:str,            # URI
@@ -170,7 +183,7 @@ def propose(
     found = list(updates(source, None, root))
     if not found: raise SourceError(f"{source.partition(':')[0]}: the source can be read but has no update yet: try again when there is one")
     there = found[-1].profile and found[-1].profile() # where the source measures itself there are no rows to look at
-    tables, known = [u.read() for u in found[:3]] if there is None else [], described
+    (tables, bad), known = _first_tables(found) if there is None else ([], ()), described
     columns = [c.name for c in there.columns] if there else tables[0].column_names
     for what, some in (("--key", key), ("--contract", (*known.key, *filter(None, [known.time])) if known else ())):
         if absent := [c for c in some for names in ([t.column_names for t in tables] or [columns]) if c not in names]: raise UsageError(f"{what}: {'it names ' if what != '--key' else ''}{absent[0]!r}: no such column in the first updates: they have {', '.join(columns[:12])}")
@@ -179,7 +192,7 @@ def propose(
     if r.every is None and known and known.every: r = Rhythm(known.every, None, (), 30.44*86400/known.every)
     if r.every is None and 0 < len(odd := [u.id for u in found if name_time(u.id) is None]) < len(found): r = Rhythm(undated=tuple(odd[:3]))
     return Proposal(source, len(found), there.table["rows"] if there else sum(t.num_rows for t in tables)/len(tables), tuple(columns), tuple(key or (known.key if known else ()) or propose_key(tables)),
-                    (known.time if known else None) or (propose_time(tables[0]) if tables else None), propose_season(times), r, propose_budget(r, len(found), usual, least))
+                    (known.time if known else None) or (propose_time(tables[0]) if tables else None), propose_season(times), r, propose_budget(r, len(found), usual, least), bad)
 
 # %% ../nbs/03o_propose.ipynb #03c0de23
 def _yaml():

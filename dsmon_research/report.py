@@ -426,7 +426,7 @@ def render_report(
     blind = none or ("" if h.p_value.notna().any() else Markup("<p>None of {} update{} could be judged yet.</p>").format(len(h), "" if len(h) == 1 else "s"))
     return _env.get_template("report").render(
         d=data, v=v, style=Markup(_pages["style"]), at=when(v["time"], data["timezone"]) if v.get("time") else v["update"], how_sure=how_sure(data), what_to_do=what_to_do(data),
-        answers=ANSWERS, cards=reason_cards(data), culprits=culprits(data), normal=normal_line(data), days=flagged_days(data), changes=changes(data),
+        answers=data.get("answers") or ANSWERS, cards=reason_cards(data), culprits=culprits(data), normal=normal_line(data), days=flagged_days(data), changes=changes(data),
         history=blind or picture(history_plot, h, data["alpha"], short), alerts="" if blind else picture(alerts_plot, h, data["per_month"]), rows=none or picture(rows_plot, h),
         schema=[] if c is None else schema_changes(c, h["update"].tolist()), columns=now, rhythm=_rhythm(h.time), facts=_facts(data), **_monitor(data["metrics"]), **_seen(data.get("sensitivity")))
 

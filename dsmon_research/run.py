@@ -16,6 +16,7 @@ from .config import dataset, load_params
 from .incidents import inert, record_assessment, unjudged, wake
 from .messages import Address, addresses, deliver, enqueue, post
 from .monitor import Judge
+from .page import write_page
 from .project import DsmonError, SourceError, find_root
 from .tables import KINDS
 
@@ -47,9 +48,11 @@ def worst(codes)->int: # exit codes
 class Ran:
     "What one run did with one dataset."
     dataset:str; code:int=0; new:int=0; unreadable:list=field(default_factory=list)
+    why:dict=field(default_factory=dict)        # unreadable update -> reason
     verdicts:list=field(default_factory=list)   # dicts: update, verdict, sentence, incident, what
     messages:list=field(default_factory=list)   # dicts: channel, subject, state, error
     told:bool=True                              # is there an address?
+    report:str=""                               # the page that was written
     error:str=""
     dry:bool=False                              # is all of it only what would happen?
 
@@ -60,8 +63,9 @@ def _text(r):
     if r.error and not r.new and not r.verdicts: return f"{r.dataset}: {r.error}"
     head = f"{r.dataset}: {r.new} new" if r.new else f"{r.dataset}: nothing new"+("" if r.verdicts or r.messages else ", skipped")
     said = [f"  {inert(v['update'], 60)} {v['verdict']}: {inert(v['sentence'])}"+(f" (incident {v['incident']} {v['what']})" if v["what"] else "") for v in r.verdicts]
-    said += [f"  unreadable: {inert(u, 60)}" for u in r.unreadable[:10]]
+    said += [f"  unreadable: {inert(u, 60)}"+(f": {inert(r.why[u])}" if r.why.get(u) else "") for u in r.unreadable[:10]]
     said += [f"  {'would be sent' if r.dry else m['state']} to {m['channel']}: {m['subject']}"+(f": {m['error']}" if m["error"] else "") for m in r.messages]
+    if r.report: said.append(f"  report: {r.report}")
     if r.error: said.append(f"  {r.error}")
     elif not r.told and any(v["what"] in ("opened", "reopened") for v in r.verdicts): said.append("  nobody is told: set DSMON_NOTIFY (see docs/operations.md)")
     return "\n".join([head, *said])
@@ -74,15 +78,25 @@ def run_one(
 )->Ran:
     "Capture, judge, record, group and tell about one dataset."
     got = capture(name, root, archive)
-    out = Ran(name, dry=dry, new=len(got.new)+len(got.revision), unreadable=got.unreadable)
+    out = Ran(name, dry=dry, new=len(got.new)+len(got.revision), unreadable=got.unreadable, why=got.why)
     if got.archived:
         for a, r in judge_new(archive, name, root):
             out.verdicts.append(dict(update=a.update, verdict=a.verdict, sentence=a.sentence, incident=r.incident and r.incident.id, what=r.what))
     codes = [_codes[v["verdict"]] for v in out.verdicts]+[5]*bool(out.unreadable)
+    if out.verdicts and not dry: codes.append(_show(archive, name, root, a.to_dict(), out))
     try: codes += [5]*_tell(archive, name, out, send)
-    except DsmonError as e: out.error = " ".join(str(e).split()); codes.append(e.exit_code) # the verdicts stand
+    except DsmonError as e: out.error = "; ".join(filter(None, [out.error, " ".join(str(e).split())])); codes.append(e.exit_code) # the verdicts stand
     out.code = worst(codes)
     return out
+
+def _show(archive, name, root, newest, out): # the page that messages point to; the verdicts stand without it
+    try: made = write_page(archive, name, root, newest)
+    except (DsmonError, OSError) as e: out.error = f"no report: {' '.join(str(e).split())}"; return getattr(e, "exit_code", 5)
+    except Exception as e:
+        traceback.print_exc(file=sys.stderr)
+        out.error = f"no report: {type(e).__name__}: an error in this package, the trace is on standard error"; return 1
+    out.report = str(made.relative_to(root) if made.is_relative_to(root) else made)
+    return 0
 
 def _tell(archive, name, out, send): # is there a message that was not accepted?
     wake(archive)

@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl
 import pyarrow as pa, pyarrow.compute as pc, pyarrow.csv as pcsv
 
 from .collect import Update, name_time
-from .extracts import extract_folder, extracts, save_extract
+from .extracts import Extract, extract_folder, extracts, save_extract
 from .project import SourceError, UsageError
 from .read import _text_options
 from .web import Limits, Web, secret
@@ -207,26 +207,41 @@ def _page_bytes(p, id, n, size, path, held): # page n, from the disk, from memor
     _fetch(p, id, n, size, part); os.replace(part, path)
     return path
 
-def _whole(p:Portal, id, state, folder): # all pages as one table, and their bytes; a page is read while the next one comes, the last while the portal is asked once more
+class _Pages:
+    "Pages in the order of their ids, written one after the other."
+    def __init__(self, folder): self.folder, self.ids, self.out = folder, [], None
+    def __enter__(self): return self
+    def __exit__(self, *how): self.out and self.out.__exit__(*how)
+
+    def add(self, raw, rows):
+        t = _page(raw, rows)
+        if t.column_names[0] == ":id": self.ids.append(t[0]); t = t.remove_column(0)
+        if self.out is None: self.out = Extract(self.folder, t.schema.with_metadata({"bad_lines": "0", "encoding": "utf-8", "delimiter": ","}))
+        if t.schema != self.out.schema: raise Moved("a page has other columns")
+        self.out.add(t)
+
+    def end(self, *said):
+        if len(self.ids) > 1 and not _all_differ(pa.chunked_array([c for t in self.ids for c in t.chunks])): raise Moved("rows came twice: the pages moved")
+        self.out.end(*said)
+
+# %% ../nbs/03h_socrata.ipynb #a0f77628
+def _whole(p:Portal, id, state, folder, work): # all pages as an extract; a page is read and written while the next one comes, the last while the portal is asked once more
     size, total, reading, held = state.rows if p.asset.api == "export" else p.asset.page, 0, [], []
     try:
-        with ThreadPoolExecutor(1) as pool:
-            for n in range(max(-(-state.rows//max(size, 1)), 1)):
-                raw, wanted = _page_bytes(p, id, n, size, folder/f"{n:06d}.csv", held), min(size, state.rows-n*size) if size else 0
-                reading.append(pool.submit(_page, raw, wanted)); total += raw.stat().st_size if isinstance(raw, Path) else len(raw)
-                if sum(len(r) for _, r in held) > HELD: _write_down(held)
-                for r in reading: r.done() and r.result() # stop at the first that is bad
-            if state_of(p, p.view(id), count_rows(p, id)) != state: raise Moved("the data changed during the pull")
-            pages = [r.result() for r in reading]
+        with _Pages(folder) as made:
+            with ThreadPoolExecutor(1) as pool:
+                for n in range(max(-(-state.rows//max(size, 1)), 1)):
+                    raw, wanted = _page_bytes(p, id, n, size, work/f"{n:06d}.csv", held), min(size, state.rows-n*size) if size else 0
+                    reading.append(pool.submit(made.add, raw, wanted)); total += raw.stat().st_size if isinstance(raw, Path) else len(raw)
+                    if sum(len(r) for _, r in held) > HELD: _write_down(held)
+                    for r in reading: r.done() and r.result() # stop at the first that is bad
+                reading.append(pool.submit(lambda: [r.result() for r in reading[:-1]] and made.end(state.id, state.time, state.stamp, f"{p.asset.domain}/{id}", total)))
+                if state_of(p, p.view(id), count_rows(p, id)) != state: raise Moved("the data changed during the pull")
+                for r in reading: r.result()
+            return made.out.keep()
     except BaseException as e:
         if not isinstance(e, Moved): _write_down(held)
         raise
-    if any(t.column_names != pages[0].column_names for t in pages): raise Moved("a page has other columns")
-    table = pa.concat_tables(pages)
-    if table.column_names[0] == ":id":
-        if len(pages) > 1 and not _all_differ(table[0]): raise Moved("rows came twice: the pages moved")
-        table = table.remove_column(0)
-    return table, total
 
 # %% ../nbs/03h_socrata.ipynb #ffba802b
 def _all_differ(ids): # rows come in the order of their ids: rising texts differ, and that is quickly seen
@@ -239,9 +254,8 @@ def _attempt(p, id, folder, kept): # the new extract, None if it is kept already
     before = state_of(p, view, count_rows(p, id))
     work = folder/f".pull-{hashlib.sha256(f'{before.stamp} {before.rows} {p.asset.api} {p.asset.page}'.encode()).hexdigest()[:16]}"
     work.mkdir(parents=True, exist_ok=True)
-    try: table, size = _whole(p, id, before, work)
+    try: path = _whole(p, id, before, folder, work)
     except Moved: shutil.rmtree(work); raise
-    path = save_extract(folder, table.replace_schema_metadata({"bad_lines": "0", "encoding": "utf-8", "delimiter": ","}), before.id, before.time, before.stamp, f"{p.asset.domain}/{id}", size)
     shutil.rmtree(work)
     return path
 

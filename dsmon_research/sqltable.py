@@ -10,7 +10,7 @@ import re
 from contextlib import contextmanager
 from datetime import date, datetime, timezone
 from pathlib import Path
-from urllib.parse import parse_qsl, quote
+from urllib.parse import parse_qsl, quote, urlencode
 
 import pyarrow as pa
 
@@ -64,7 +64,10 @@ class _Database:
         self.engine = sa.create_engine(f"sqlite:///file:{quote(path)}?mode=ro&uri=true" if kind == "sqlite" else self.url, connect_args={} if kind == "sqlite" else dict(connect_timeout=15) if kind.startswith("postgres") or "postgresql" in self.url[:12] else {})
         self.con, self.kind = self.engine.connect(), self.engine.dialect.name
         if self.kind == "postgresql": self.con.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        if self.kind == "sqlite": self.con.exec_driver_sql("PRAGMA query_only = ON"); self.con.exec_driver_sql("BEGIN")
+        if self.kind == "sqlite":
+            import sqlite3
+            self.con.connection.driver_connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0) # no other file beside it
+            self.con.exec_driver_sql("PRAGMA query_only = ON"); self.con.exec_driver_sql("BEGIN")
 
     @contextmanager
     def errors(self):
@@ -181,18 +184,31 @@ def source_updates(
     return extracts(folder)
 
 # %% ../nbs/03l_sqltable.ipynb #43e0b018
+def _read_only(url): # the same address, for a session that cannot write
+    if url.startswith("sqlite"): raise UsageError("sql: SQLite does not measure tables itself: leave out profile=there")
+    if not url.startswith("postgres"): return url                             # DuckDB's file is opened for reading anyway
+    head, _, query = re.sub(r"^postgres(ql)?(\+psycopg)?://", "postgresql://", url).partition("?")
+    got = dict(parse_qsl(query, keep_blank_values=True))
+    got["options"] = f"{got.get('options', '')} -c default_transaction_read_only=on".strip()
+    return f"{head}?{urlencode(got, quote_via=quote)}"
+
 def profile_in_place(
     rest:str,            # URL#table
     key:list[str]|None=None,
     root:Path|None=None,
     **how,               # of `warehouse.profile_warehouse`
 ):                       # profile.Profile
-    "The profile of a table, measured by PostgreSQL or DuckDB itself; nothing is copied."
-    from dsmon_research.warehouse import profile_url
+    "The profile of a table, measured by PostgreSQL or DuckDB itself in a session that cannot write; nothing is copied. `SourceError` where that fails."
+    from dsmon_research.warehouse import _find, open_warehouse, profile_warehouse
     url, table, _ = _parts(rest)
     real, shown = database_url(url, root)
-    plain = re.sub(r"^postgresql\+psycopg://", "postgresql://", real)
-    return profile_url(plain, table, key, **how)
+    con, name = open_warehouse(_read_only(real)), f"{shown}#{table[:60]}"
+    try:
+        if con.name == "duckdb": con.raw_sql("SET enable_external_access = false")      # a view may name files and places of its own
+        try: found = _find(con, table)
+        except Exception as e: raise SourceError(f"sql: {name}: {_first(e)}: check the table and your rights") from None
+        return profile_warehouse(found, key, name, **how)
+    finally: con.disconnect()
 
 # %% ../nbs/03l_sqltable.ipynb #43e0b01a
 def _gone(): raise SourceError("sql: this table is measured where it lies (profile=there): its rows are not read")

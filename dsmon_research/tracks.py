@@ -583,6 +583,7 @@ def track_d_dataset(
     stop:int|None=None, workers:int=2,
 )->dict:
     "Track D on one data set."
+    from dsmon_research.ablation import ablation
     from dsmon_research.backtest import build_world, detector_result, score_table
     from dsmon_research.bench import measure
     ds, p, alpha = registered(name), operating(p, seed), alpha or .01
@@ -594,11 +595,12 @@ def track_d_dataset(
         w, truth, record, probes = build_world(h, inj, s, season)
         walks, why = walk_all(w, truth, names, p.backtest.members, dict(alpha=alpha, warmup=p.backtest.warmup, least=p.backtest.min_calibration, refit_every=p.backtest.refit_every, seed=p.seed), workers)
         runs.append((s, walks, truth, record, probes, None))
+        if not s: parts = ablation(w, truth, build_world(h, inj, s, None)[0], alpha=alpha, warmup=p.backtest.warmup, least=p.backtest.min_calibration)
     table = score_table(runs, h.ids, alpha)
     scores = {c: table[c].to_numpy(zero_copy_only=False) for c in table.column_names} | {"alarm": np.array([a is True for a in table["alarm"].to_pylist()])}
     lines = [detector_result(n, scores, inj["records"], runs, h.columns, alpha, p) | _realised(n, scores) | {f: sum(getattr(r[1][n], f) for r in runs) for f in ("fit_s", "score_s")} for n in names if n not in why]
     settings = dict(alpha=alpha, sizes=D_SIZES, prevalence=p.inject.prevalence, max_duration=p.inject.max_duration, warmup=p.backtest.warmup, least=p.backtest.min_calibration, season=season, stop=stop, code_hash=code_hash())
-    return headed(name, "D", p, names, p.inject.seeds, keys_hash(ds), settings=settings, n_updates=len(h), n_bad=int((scores["label"] == 1).sum()//max(len(lines), 1)), detectors=lines+[_failed_line(n, y) for n, y in why.items()])
+    return headed(name, "D", p, names, p.inject.seeds, keys_hash(ds), settings=settings, n_updates=len(h), n_bad=int((scores["label"] == 1).sum()//max(len(lines), 1)), detectors=lines+[_failed_line(n, y) for n, y in why.items()], ablation=parts)
 
 # %% ../nbs/09d_tracks.ipynb #ed458681
 M_SETS = ("flights", "weather", "online_retail_by_day", "pge_outages_profile")

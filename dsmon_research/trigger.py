@@ -7,7 +7,7 @@ __all__ = ['BEAT', 'Trigger', 'change', 'listen', 'watch']
 
 # %% ../nbs/12c_trigger.ipynb #8513a003
 import hashlib, re, time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,7 +69,7 @@ def change(
         with con.transaction() as tx:
             con.execute(sql)
             if dry_run: raise psycopg.Rollback(tx)
-    return sql.splitlines()+(["-- taken back: a dry run"] if dry_run else [])
+    return sql.splitlines()+["-- taken back: a dry run" if dry_run else f"-- removed: {t.channel}" if remove else f"-- installed: an insert notifies {t.channel}"]
 
 # %% ../nbs/12c_trigger.ipynb #8513a010
 def _seen_file(t, root): return settings(root).data/"extracts"/f"{t.channel}.seen"
@@ -77,8 +77,16 @@ def _seen_file(t, root): return settings(root).data/"extracts"/f"{t.channel}.see
 def _rows(con, t): # how the log table looks: its rows, and the newest transaction that wrote one
     return "%s %s" % con.execute(f"SELECT count(*), coalesce(max(xmin::text::bigint), 0) FROM {t.place}").fetchone()
 
+def _first_look(name, root): # the newest value of a watermark is taken when two looks saw as many rows; of a load that is done this is the first
+    from dsmon_research.collect import updates
+    from dsmon_research.config import dataset, load_params
+    ds = dataset(load_params(root), name)
+    if ds.source.startswith("sql:") and "watermark=" in ds.source:
+        with suppress(SourceError): list(updates(ds.source, ds, root))       # the run says it again
+
 def _run_once(name, root): # exit code
     from dsmon_research.run import run
+    _first_look(name, root)
     got = run([name], root)[0]
     return got.code, got.text()
 

@@ -30,6 +30,7 @@ def band_words(low:float, high:float, kind:str)->str:
     "The expected range as people say it; a share or a count is never below nothing."
     if kind == "share": low, high = max(low, 0), min(high, 1)
     if kind == "count": low = max(low, 0)
+    if -1e-6 < low < 0 < high < 1e-6: low = high = 0. # what is left of a subtraction
     a, b = number_words(low, kind), number_words(high, kind)
     if a == b: return f"usually {a}"
     return f"usually {a[:-2]}–{b}" if a.endswith(" %") and b.endswith(" %") else f"usually {a} to {b}" if "-" in a+b or kind == "time" else f"usually {a}–{b}"

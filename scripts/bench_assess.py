@@ -47,12 +47,12 @@ def grown(p, t, C, rows, r):
 
 def project(root, T, C, rows):
     "A project with T updates of one dataset, collected and profiled, every stage noted as fresh."
-    from dsmon_research import cli, collect, history, stages
+    from dsmon_research import collect, history, propose, stages
     from dsmon_research.profile import profile_rows, profile_table
     from dsmon_research.project import atomic_write, dump_json, write_parquet
     r = np.random.default_rng(1)
     (root/"in").mkdir(parents=True); updates = root/"data/bench/updates"; updates.mkdir(parents=True)
-    atomic_write(root/"params.yaml", cli.with_block(cli._defaults(), "bench", dict(source="files:in/*.parquet", season=7), fresh=True))
+    atomic_write(root/"params.yaml", propose.with_block(propose._defaults(), "bench", dict(source="files:in/*.parquet", season=7), fresh=True))
     days = [table(r, t, C, rows) for t in range(K)]
     profiles = [profile_table(d, previous=days[t-1] if t else None) for t, d in enumerate(days)]
     raw = [write_parquet(root/"one.parquet", d).read_bytes() for d in days]; (root/"one.parquet").unlink()
@@ -76,13 +76,13 @@ def project(root, T, C, rows):
 
 def archive_project(root, T, C, rows):
     "A project whose archive holds T-1 updates of one dataset, as `capture` would have left it; a function that adds the last one."
-    from dsmon_research import cli
+    from dsmon_research import propose
     from dsmon_research.archive import Archive, append_update, named, now
     from dsmon_research.profile import profile_table
     from dsmon_research.project import atomic_write
     r = np.random.default_rng(1)
     (root/"in").mkdir(parents=True)
-    atomic_write(root/"params.yaml", cli.with_block(cli._defaults(), "bench", dict(source="files:in/*.parquet", season=7), fresh=True))
+    atomic_write(root/"params.yaml", propose.with_block(propose._defaults(), "bench", dict(source="files:in/*.parquet", season=7), fresh=True))
     days = [table(r, t, C, rows) for t in range(K)]
     profiles = [profile_table(d, previous=days[t-1] if t else None) for t, d in enumerate(days)]
     def fill(first, stop):
@@ -129,11 +129,11 @@ def measure_archive(T, C, rows, rounds):
 
 def measure_capture(rows, C, rounds):
     "One more update at the source of a dataset with three captured ones: read, hashed, profiled, compared with the one before, stored."
-    from dsmon_research import cli
+    from dsmon_research import propose
     from dsmon_research.project import atomic_write, write_parquet
     with tempfile.TemporaryDirectory(prefix="dsmon-bench-") as d:
         root, r = Path(d)/"p", np.random.default_rng(1); (root/"in").mkdir(parents=True)
-        atomic_write(root/"params.yaml", cli.with_block(cli._defaults(), "bench", dict(source="files:in/*.parquet", season=7), fresh=True))
+        atomic_write(root/"params.yaml", propose.with_block(propose._defaults(), "bench", dict(source="files:in/*.parquet", season=7), fresh=True))
         for t in range(3): write_parquet(root/f"in/{(FIRST+timedelta(days=t)).date()}.parquet", table(r, t, C, rows))
         assert run(root, "-c", CLI, "capture", "bench", "--json")["code"] == 0
         db, new = root/"data/archive.db", root/f"in/{(FIRST+timedelta(days=3)).date()}.parquet"

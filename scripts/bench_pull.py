@@ -15,11 +15,11 @@ with Portal(rows=100_000, pack=sys.argv[1] == "gzip") as p:
 def measured(do): # CPU and wall seconds of this process
     r, t = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
     do()
-    s = resource.getrusage(resource.RUSAGE_SELF)
-    return s.ru_utime+s.ru_stime-r.ru_utime-r.ru_stime, time.perf_counter()-t
+    e, s = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF)
+    return s.ru_utime+s.ru_stime-r.ru_utime-r.ru_stime, e-t
 
 
-def main(pairs=9):
+def main(pairs=40):
     import httpx
     from dsmon_research.socrata import Portal, asset, pull
     for pack in ("plain", "gzip"):
@@ -31,13 +31,18 @@ def main(pairs=9):
         def plain(urls=urls):
             with httpx.Client(trust_env=False) as c: return sum(len(c.get(u).content) for u in urls)
 
-        def ours(place=place):
-            with tempfile.TemporaryDirectory() as d, Portal(asset(f"{place}/0000-data?rate=1000")) as p: pull(p, "0000-data", Path(d))
-        for f in (plain, ours, plain, ours): f()
-        both = [(measured(plain), measured(ours)) for _ in range(pairs)]
+        def ours(place=place): # to a new folder, which is removed after the clock has stopped
+            with tempfile.TemporaryDirectory() as d:
+                def one():
+                    with Portal(asset(f"{place}/0000-data?rate=1000")) as p: return pull(p, "0000-data", Path(d))
+                return measured(one)
+        for _ in range(3): plain(); ours()
+        both = [(measured(plain), ours()) if n % 2 else (ours(), measured(plain))[::-1] for n in range(pairs)]
         for n, what in enumerate(("CPU", "wall")):
             a, b = (statistics.median(x[i][n] for x in both) for i in (0, 1))
-            print(f"{pack}: {what} httpx {a*1000:.0f} ms, pull {b*1000:.0f} ms, median of pairs' ratios {statistics.median(x[1][n]/x[0][n] for x in both):.2f} ({plain():,} bytes)")
+            ratios = [x[1][n]/x[0][n] for x in both]
+            low, middle, high = statistics.quantiles(ratios, n=4)
+            print(f"{pack}: {what} httpx {a*1000:.0f} ms, pull {b*1000:.0f} ms, median of {pairs} pairs' ratios {middle:.2f} (quartiles {low:.2f}, {high:.2f}; {plain():,} bytes)")
         server.stdin.close(); server.wait()
 
 

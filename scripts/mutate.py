@@ -16,7 +16,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 SLOW = "kill or limit or disk or flipped_bytes or ten_thousand or four_at or captures_at or postgres"
 TARGETS = { # module -> rounds of tests: (files, -k)
-    "archive": [(["tests/test_archive.py"], f"not ({SLOW})"), (["tests/test_archive.py"], "postgres or four_at_once"), (["tests/test_incidents.py"], "")],
+    "archive": [(["tests/test_archive_edges.py"], ""), (["tests/test_archive.py"], f"not ({SLOW})"), (["tests/test_archive.py"], "postgres or four_at_once"), (["tests/test_incidents.py"], "")],
     "calibrate": [(["tests/test_calibrate.py"], ""), (["tests/test_budget.py", "tests/test_feedback.py"], "scores or few or calibr")],
     "faults": [(["tests/test_drawn.py", "tests/test_faults_edges.py"], ""), (["tests/test_faults.py"], "not random_tables and not text_tables"), (["tests/test_faults.py"], "random_tables or text_tables")],
     "cellkinds": [(["tests/test_drawn.py"], ""), (["tests/test_corrupt_edges.py"], ""), (["tests/test_corrupt.py"], "not random_tables"), (["tests/test_corrupt.py"], "random_tables")],

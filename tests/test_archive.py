@@ -1,10 +1,11 @@
 "The archive under kills, full disks, crowds, replays, odd data and flipped bytes, on SQLite and on PostgreSQL. `DSMON_SOAK=1` makes every loop long."
 import itertools, json, os, random, re, shutil, sqlite3, subprocess, sys, tempfile, warnings
 from datetime import datetime, timedelta, timezone
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa, pyarrow.csv as pcsv, pyarrow.parquet as pq
+import pyarrow as pa, pyarrow.compute as pc, pyarrow.csv as pcsv, pyarrow.parquet as pq
 import pytest
 
 import dsmon_research.archive as archive_module
@@ -232,6 +233,7 @@ def test_append_is_once(url):
 APPENDER = """
 import sys
 from datetime import datetime, timedelta, timezone
+from decimal import Decimal
 import pyarrow as pa
 from dsmon_research.archive import Archive
 from dsmon_research.profile import profile_table
@@ -279,6 +281,7 @@ def test_store_that_cannot_be_reached(tmp_path):
 NURSERY = """
 import json, os, random, signal, sys, time
 from datetime import datetime, timedelta, timezone
+from decimal import Decimal
 import pyarrow as pa
 from dsmon_research.archive import Archive, verify
 from dsmon_research.profile import profile_table
@@ -433,14 +436,33 @@ def test_capture_equals_the_stage(shop):
         exact = a.select('SELECT row_count, rows_created, created_share, rows_deleted, previous_id FROM "update" WHERE created_share IS NOT NULL')
         assert exact and all(r["rows_created"] == pytest.approx(r["created_share"]*r["row_count"], abs=1e-9) for r in exact)
 
+@pytest.mark.parametrize("n", [0, 1, 300])
+def test_the_update_before_has_the_hashes_of_its_profile(n):
+    "Whatever the type, with and without nulls, sliced, chunked, dictionary-encoded, long: row by row what measuring would give."
+    from dsmon_research.capture import _row_hashes
+    from dsmon_research.profile import profile_table
+    r, x = np.random.default_rng(3), np.random.default_rng(3).normal(size=n+2)
+    x[:2] = -0., np.nan
+    some = dict(big=pa.array(2**53+r.integers(0, 9, n+2)), u64=pa.array(r.integers(2**63, 2**64-1, n+2, dtype=np.uint64)), small=pa.array(r.integers(0, 5, n+2).astype(np.int8)), f=pa.array(x), f32=pa.array(x.astype(np.float32)),
+        f16=pa.array(x.astype(np.float16)), flag=pa.array(r.random(n+2) < .5), text=pa.array(["", "ü"*9, "x"]*(n//3+1))[:n+2], large=pa.array([f"k{i}" for i in range(n+2)], pa.large_string()), long=pa.array([f"{i%3}"*500 for i in range(n+2)]),
+        day=pa.array(np.arange(n+2), pa.int32()).cast(pa.date32()), ms=pa.array(np.arange(n+2), pa.timestamp("ms", "Europe/Rome")), ns=pa.array(np.arange(n+2)*1001, pa.timestamp("ns")), t=pa.array(np.arange(n+2), pa.int32()).cast(pa.time32("s")), d=pa.array(np.arange(n+2), pa.duration("s")),
+        raw=pa.array([bytes([i%7]) for i in range(n+2)]), none=pa.nulls(n+2), list=pa.array([[i%3] for i in range(n+2)]), price=pa.array([Decimal(i)/4 for i in range(n+2)], pa.decimal128(9, 2)))
+    some |= {f"{k} gaps": pc.if_else(pa.array(r.random(n+2) < .2), pa.nulls(n+2, v.type), v) for k, v in some.items() if k not in ("list", "none", "price")}
+    some["coded"] = some["text gaps"].dictionary_encode()
+    whole = pa.table(some)
+    table = pa.concat_tables([whole.slice(2, n//2), whole.slice(2+n//2)])
+    got, want = _row_hashes(table, ["big", "text gaps"]), profile_table(table, ["big", "text gaps"])
+    assert {c.name: c.row_hash.tobytes() for c in got.columns} == {c.name: c.row_hash.tobytes() for c in want.columns} and all(len(c.row_hash) == n for c in got.columns)
+    assert got.rows.tobytes() == want.rows.tobytes() and got.keys.tobytes() == want.keys.tobytes() and [c.type for c in got.columns] == [c.type for c in want.columns]
+
 def test_replays_end_in_one_state(shop, tmp_path):
     "Late, repeated and out of order: the rows and the history of a capture in order, and no row more."
     root, publish = shop
     files = [publish(i) for i in range(6)]
     want, reference = None, None
     with Archive(f"sqlite:///{tmp_path}/order.db") as a: capture("shop", root, a); want, reference = counts(a), a.history("shop")
-    rng, texts = random.Random(5), [f.read_bytes() for f in files]
-    for n in range(1000 if SOAK else 8):
+    rng, texts, turns, pulls = random.Random(5), [f.read_bytes() for f in files], 1000 if SOAK else 8, 0
+    for n in range(turns):
         order, at = rng.sample(range(6), 6), []
         for f in files: f.unlink()
         with Archive(f"sqlite:///{tmp_path}/r{n}.db") as a:
@@ -448,7 +470,7 @@ def test_replays_end_in_one_state(shop, tmp_path):
                 now_ = [order.pop() for _ in range(min(len(order), rng.randint(1, 3)))]
                 for i in now_: files[i].write_bytes(texts[i])
                 at += now_
-                for _ in range(2): capture("shop", root, a)
+                for _ in range(2): capture("shop", root, a); pulls += 1
                 if rng.random() < .3: os.utime(files[at[0]], ns=(1, rng.randrange(10**18))); assert capture("shop", root, a).new == []
             assert counts(a) == want, at
             same(a.history("shop"), reference)
@@ -456,6 +478,8 @@ def test_replays_end_in_one_state(shop, tmp_path):
             again = counts(a, *KINDS)
             capture("shop", root, a)
             assert counts(a, *KINDS) == again, "a pull with nothing new adds nothing at all"
+        (tmp_path/f"r{n}.db").unlink()
+    print(f"{turns} orders of arrival in {pulls:,} pulls: one state, no row more")
 
 def test_correction_is_a_revision(shop):
     "The old one stays, the history takes the new one, and goes back if the source does."

@@ -80,6 +80,9 @@ def mixed(past, s): # the tail, and in a young history Student's say, in logarit
 def test_p_of_equal_scores_is_a_count():
     "The value that was always there is as usual as can be; what is not above the tail's beginning is never extrapolated."
     assert p_values(np.ones(30), np.array([1.]))[0] == 1. and p_values(np.ones(30), np.array([2.]))[0] == 1e-12
+    assert p_values(np.array([1., 2.]), np.array([1., 1.5]), 2).tolist()[0] == 1. > p_values(np.array([1., 2.]), np.array([1.5]), 2)[0]
+    wild = np.concatenate([np.zeros(96), [1e3, 2e3, 3e3, 4e3]])                                              # a scale that four past storms made says nothing about a small step: the count is the limit
+    assert p_values(wild, np.array([1.]))[0] == 5.5/101
     few = np.concatenate([np.zeros(96), np.ones(4)])
     assert p_values(few, np.array([1.]))[0] == pytest.approx(min(5/101, 5.5/101, np.exp(mixed(few, 1.))), rel=1e-12)
 
@@ -136,4 +139,5 @@ def test_answers_settle_it():
 def test_the_budget_is_met_exactly():
     "An alert is a p-value at or below alpha."
     c = Calibration(.25, 3); c.past = [1., 2., 3.]
+    assert c.judge(np.array([9.]))[0] == p_values(np.array([2., 3.]), np.array([9.]), 2)[0] <= .25            # of three the last two count, and are enough
     assert c.learn(9., .25) is False and c.open == [9.] and c.learn(9., .2500001) is False and c.open == []

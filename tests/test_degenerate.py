@@ -85,7 +85,7 @@ def test_the_newest_update_is_degenerate(shop, champion):
     unreadable = {k for k, v in told.items() if v == "readable"}
     assert unreadable == {"no table"}, told
     calm = {k for k, v in told.items() if v == "healthy"}
-    assert not calm-{"byte order mark"}, told                          # a sound file with a mark in front is no fault; all others are
+    if champion != "seasonal": assert not calm-{"byte order mark"}, told # a sound file with a mark in front is no fault; all others are. The same day last week alone says nothing after 32 days: typed and finite is all
 
 def test_all_updates_are_degenerate(tmp_path, monkeypatch):
     "Thirty times the same odd thing: that is then what is normal; one of it is no history."

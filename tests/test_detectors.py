@@ -1,5 +1,7 @@
 "Every detector: finite, repeatable, the right way round, saved and loaded to the same bits."
+import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from functools import partial
@@ -8,7 +10,8 @@ import numpy as np
 import pytest
 
 from dsmon_research.config import UsageError, rng
-from dsmon_research.detectors import DETECTORS, PROMISES, MaxZ, TooFewRows, check_detector, load_detector, make_detector
+from dsmon_research import detectors
+from dsmon_research.detectors import DETECTORS, PROMISES, SEAL, MaxZ, TooFewRows, check_detector, load_detector, make_detector, seal
 from dsmon_research.ensemble import COMBINE, combine
 
 NAMES = [*DETECTORS, "pyod:HBOS", "pyod:COPOD"]
@@ -75,6 +78,65 @@ def test_saved_and_loaded_scores_are_equal_to_the_bit(name, tmp_path):
     assert not [f for f in tmp_path.iterdir() if f.suffix in (".pkl", ".pickle", ".joblib")]
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_model_that_is_not_what_was_saved_is_not_even_parsed(name, tmp_path, monkeypatch):
+    "One flipped bit in any file, the list of sums included; a file missing; one added: one line that names it."
+    det, good, r = fitted(name, history()), tmp_path / "good", rng(3, "flips", name)
+    det.save(good)
+    files = {f.name: f.read_bytes() for f in good.iterdir()}
+    assert {"arrays.npz", "detector.json", SEAL} <= set(files) and set(files) - {"arrays.npz", "detector.json", SEAL, "model.skops", "model.keras"} == set()
+    check = subprocess.run(["sha256sum", "--check", "--strict", "--quiet", SEAL], cwd=good, capture_output=True, text=True)
+    assert check.returncode == 0 and len(files[SEAL].splitlines()) == len(files) - 1, check.stderr
+
+    def parsed(*_, **__):
+        raise AssertionError("parsed")
+
+    def refused(what, **kw):
+        with monkeypatch.context() as m:
+            m.setattr(detectors.json, "loads", parsed)
+            m.setattr(detectors.np, "load", parsed)
+            with pytest.raises(UsageError, match=what) as e:
+                load_detector(tmp_path / "bad", **kw)
+        assert "\n" not in str(e.value)
+        shutil.rmtree(tmp_path / "bad")
+
+    def bad(**changed):
+        shutil.copytree(good, tmp_path / "bad")
+        for f, b in changed.items():
+            (tmp_path / "bad" / f).write_bytes(b) if b is not None else (tmp_path / "bad" / f).unlink()
+
+    for f, raw in files.items():
+        for at in {0, len(raw) - 1, *r.integers(0, len(raw), 8).tolist()}:
+            bad(**{f: raw[:at] + bytes([raw[at] ^ 1 << int(r.integers(8))]) + raw[at + 1 :]})
+            refused("nothing was loaded" if f == SEAL else f"'{f}' is not what was saved")
+        bad(**{f: None})
+        refused(f"no saved detector with its {SEAL}" if f == SEAL else f"'{f}' is missing")
+        bad(**{f: raw[:-1]})
+        refused("nothing was loaded")
+    bad(**{"more.py": b"import os"})
+    refused("'more.py' was added")
+    bad()
+    digest = hashlib.sha256(files[SEAL]).hexdigest()
+    assert load_detector(good, digest).score_samples(history()).tobytes() == det.score_samples(history()).tobytes()
+    shutil.rmtree(tmp_path / "bad")
+    other = fitted(name, history() * 2 + 1)
+    other.save(tmp_path / "bad")  # sound in itself, another model
+    if {f.name: f.read_bytes() for f in (tmp_path / "bad").iterdir()} != files:
+        refused("not the model that was recorded", sha256=digest)
+    load_detector(good)
+
+
+def test_a_list_of_sums_made_again_is_another_model(tmp_path):
+    "Who changes a file and its sum needs the record, too."
+    fitted("topk_z", history()).save(tmp_path)
+    digest = hashlib.sha256((tmp_path / SEAL).read_bytes()).hexdigest()
+    about = tmp_path / "detector.json"
+    about.write_text(about.read_text().replace('"k": 3', '"k": 1'))
+    assert seal(tmp_path) != digest and load_detector(tmp_path).k == 1
+    with pytest.raises(UsageError, match="not the model that was recorded"):
+        load_detector(tmp_path, digest)
+
+
 @pytest.mark.parametrize("name", ["iforest", "gbm", "sub_pca", "autoencoder"])
 def test_a_fresh_process_gives_the_same_bits(name):
     code = (
@@ -100,6 +162,7 @@ def test_unknown_names_and_parameters():
 def test_a_hostile_model_folder_is_refused(text, tmp_path):
     fitted("max_z", history()).save(tmp_path)
     (tmp_path / "detector.json").write_text(text)
+    seal(tmp_path)
     with pytest.raises(UsageError, match="no saved detector"):
         load_detector(tmp_path)
 
@@ -107,6 +170,7 @@ def test_a_hostile_model_folder_is_refused(text, tmp_path):
 def test_a_pickled_array_is_refused(tmp_path):
     fitted("max_z", history()).save(tmp_path)
     np.savez(tmp_path / "arrays.npz", past_=np.array([object()]))
+    seal(tmp_path)
     with pytest.raises(UsageError, match="no saved detector"):
         load_detector(tmp_path)
 

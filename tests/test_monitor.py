@@ -184,6 +184,8 @@ def test_from_the_command_line_nothing_heavy_and_no_source(shop):
     assert got["verdict"] == "healthy" and got["recorded"] == dict(assessment=1, new=True, incident=None, what="")
     bad = dsmon(shop, "assess", "shop", "--update", name(33))          # and an unhealthy one can do without the rows
     assert bad.returncode == 3 and "incident 1 opened" in bad.stdout and "city" in bad.stdout, bad.stdout+bad.stderr
+    same = dsmon(shop, "assess", "shop", "--update", name(33), "--json")   # a known verdict names its incident too
+    assert same.returncode == 3 and json.loads(same.stdout.removesuffix("0\n"))["recorded"] == dict(assessment=2, new=False, incident=1, what="")
     assert dsmon(shop, "assess", "shop", "--update", "never").returncode == 2
     with open_(shop) as a: assert verify(a) and a.scalar("SELECT count(*) FROM assessment") == 2
 

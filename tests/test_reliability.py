@@ -1,5 +1,5 @@
 "Sources against clocks, hostile names, stray paths, addresses that must not be asked, planted secrets, and the net."
-import csv, gzip, io, json, os, random, re, shutil, sqlite3, subprocess, sys, tarfile, threading, time, zipfile
+import csv, gzip, io, json, os, random, re, shutil, sqlite3, subprocess, sys, tarfile, tempfile, threading, time, zipfile
 from datetime import datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
@@ -277,10 +277,11 @@ def test_a_run_opens_no_connection_that_nothing_names(tmp_path):
 
 # the listener, with a database that dies
 
+@pytest.mark.xdist_group("postgres")
 def test_the_listener_outlives_its_backend(tmp_path):
     pgserver, psycopg = pytest.importorskip("pgserver"), pytest.importorskip("psycopg")
     project(tmp_path, "files:in/*.csv")
-    server = pgserver.get_server(str(tmp_path/"pg"), cleanup_mode="stop")
+    server = pgserver.get_server(tempfile.mkdtemp(prefix="dsmon-pg"), cleanup_mode="delete")
     try:
         url, t, runs, said = server.get_uri(), trigger.Trigger("load_log", "d"), [], []
         def insert(n): # again while the server starts

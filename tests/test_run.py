@@ -96,8 +96,12 @@ def test_a_bad_day_from_file_to_message(shop, hook, capsys):
     assert dsmon("incidents", "ack", number, "--for", "3d", "--note", "on it", capsys=capsys)[0] == 0
     code, page, _ = dsmon("incidents", "show", number, capsys=capsys)
     assert code == 0 and "open → acknowledged" in page and "ann" in page and "on it" in page
+    assert f"why\n  {name(BAD)}: 'city' is empty" in page and "labels" not in page and "messages\n  [unhealthy] sent to DSMON_NOTIFY#1 json" in page and "canary" not in page
     assert dsmon("incidents", "label", "shop", name(BAD), "fault", "--note", "job 7", capsys=capsys)[1] == f"shop {name(BAD)}: fault, says ann"
+    assert f"labels\n  {name(BAD)}: fault, says ann: job 7" in dsmon("incidents", "show", number, capsys=capsys)[1]
     assert dsmon("incidents", "close", number, "--keep", capsys=capsys)[0] == 0
+    code, wrong, err = dsmon("incidents", "lsit", capsys=capsys)
+    assert (code, wrong) == (2, "") and "neither a dataset of the archive (shop) nor one of show, ack, close" in err
     code, said, _ = dsmon("incidents", "replay", "shop", "--json", capsys=capsys)
     row = next(r for r in json.loads(said)["alerts"] if r["update"] == name(BAD))
     assert code == 0 and (row["label"], row["before"], row["after"]) == ("fault", "unhealthy", "unhealthy")
@@ -169,19 +173,35 @@ def test_a_lost_message_is_an_exit_code(shop, hook, capsys):
     put(shop, BAD)
     code, said, _ = dsmon("run", "shop", capsys=capsys)
     assert code == 5 and "not accepted, error 500" in said
-    assert "message pending to DSMON_NOTIFY#1 json, 1 tries: not accepted, error 500" in dsmon("incidents", capsys=capsys)[1]
+    assert "[unhealthy] pending to DSMON_NOTIFY#1 json, 1 try: not accepted, error 500" in dsmon("incidents", capsys=capsys)[1]
 
 
 def test_unreadable_update_is_said(shop, capsys):
     (shop/"in"/f"{name(34)}.parquet").write_bytes(b"PAR1 nothing")
     (shop/"params.yaml").write_text(PARAMS.replace("in/*.csv", "in/*"))
     code, said, _ = dsmon("run", "shop", capsys=capsys)
-    assert code == 5 and f"unreadable: {name(34)}" in said
+    assert code == 5 and f"unreadable: {name(34)}: " in said and "Parquet" in said
 
 
 MISTAKES = {"run": "name a dataset, or say --all", "run shop --all": "name a dataset, or say --all", "run shpo": "shop", "incidents ack": "write `dsmon incidents ack ID --for 3d`", "incidents ack 1": "--for 3d", "incidents ack x --for 3d": "give its number",
             "incidents ack 99 --for 3d": "there is no incident 99", "incidents close 1": "say --keep", "incidents close 1 --keep --adapt": "say --keep", "incidents label shop never fault": "has no update", "incidents foo bar": "or one of show, ack",
-            "incidents nosuch": "no dataset", "incidents label shop": "NAME UPDATE fault|expected|ignored"}
+            "incidents nosuch": "neither a dataset of the archive (shop) nor one of show", "incidents label shop": "NAME UPDATE fault|expected|ignored"}
+
+def test_options_may_stand_anywhere(shop, hook, capsys):
+    "Before, between and after the words of a verb; the answers are the same."
+    put(shop, BAD); dsmon("run", "--json", "shop", capsys=capsys)
+    number = str(json.loads(dsmon("incidents", "--json", "shop", capsys=capsys)[1])["incidents"][-1]["id"])
+    for words in (("ack", "--for", "3d", number), ("--for", "3d", "ack", number), ("ack", number, "--for", "3d")):
+        code, said, err = dsmon("incidents", *words, capsys=capsys)
+        assert (code, err) == (0, "") and "acknowledged, muted until" in said, (words, said, err)
+    for words in (("label", "--note", "x", "shop", name(BAD), "fault"), ("label", "shop", name(BAD), "--author", "bob", "fault"), ("close", "--keep", number)):
+        assert dsmon("incidents", *words, capsys=capsys)[0] == 0, words
+    for words in (("export", "--wide", "shop", "--out", f"{shop}/w.csv"), ("--wide", "export", "--out", f"{shop}/w.csv", "shop"), ("export", "shop", "--wide", "--out", f"{shop}/w.csv")):
+        assert dsmon("archive", *words, capsys=capsys)[0] == 0 and (shop/"w.csv").stat().st_size; (shop/"w.csv").unlink()
+    for words in (("run", "--nonsense", "shop"), ("assess", "--update", name(3)), ("archive", "--wide"), ("archive", "export", "a", "b"), ("run", "shop", "gone")):
+        code, said, err = dsmon(*words, capsys=capsys)
+        assert (code, said) == (2, "") and err.count("\n") == 1 and "--help" in err, (words, err)
+
 
 def test_mistakes_are_one_line(shop, capsys):
     before = state(shop)

@@ -1,5 +1,5 @@
 "Sources on a bad day: scripted servers, places that must not be asked, secrets that must not be seen, every permutation of arrival."
-import gzip, json, os, random, re, sqlite3, subprocess, sys, traceback
+import gzip, json, os, random, re, sqlite3, subprocess, sys, tempfile, traceback
 from datetime import datetime, timezone
 
 import pyarrow as pa, pyarrow.parquet as pq
@@ -75,7 +75,7 @@ def test_no_partial_update_is_ever_archived(near, tmp_path, monkeypatch, empty_a
             rows = a.select('SELECT row_count FROM "update"')
             assert [r["row_count"] for r in rows] == [u.read().num_rows for u in updates] and bool(verify(a)), (n, near.done)
         assert (got is None) == (not updates), (n, near.done)
-        assert not [p for p in folder.rglob("*.parquet") if p.name.startswith(".")]
+        assert not list(folder.rglob(".part-*"))
         done, kept = done+1, kept+len(updates)
     assert done == SCHEDULES and .3*done < kept < done     # the schedules are neither harmless nor hopeless
     print(f"{done} schedules, {kept} updates kept, 0 partial")
@@ -203,6 +203,27 @@ def test_log_lines_are_judged_like_tables(tmp_path):
         h = a.history("d")
         assert h.metric("rows_created", "mean").tolist() == [24000+11*(d % 5) for d in range(60)]
         assert [u["rows_updated"] for u in a.current("d")] == [9000+37*(d % 7) for d in range(60)]
+    from dsmon_research.monitor import Monitor
+    assert Monitor("d", folder).assess().to_dict()["verdict"] == "healthy"
+    with (tmp_path/"s.log").open("a") as f: f.write(lines[0].replace("2026-01-01", "2026-03-05").replace("24000", "12")+"\n")       # the day after: nearly nothing was created
+    capture("d", folder)
+    got = Monitor("d", folder).assess().to_dict()
+    assert (got["verdict"], got["reasons"][0]["column"]) == ("unhealthy", "rows_created")
+
+
+def test_a_spoiled_line_hides_no_other(tmp_path):
+    "One line that does not fit is one update that cannot be read, by its number; mended, or read by a better pattern, it is an update like others. A line that is being written waits."
+    good = [f"2026-03-{d:02d} 09:00:54 rows update summary {{Rows Deleted=0, Rows Updated={d}, Rows Created={100+d}}}" for d in range(1, 10)]
+    put = lambda text: (tmp_path/"s.log").write_text(text)
+    put("\n".join([*good[:4], good[4].replace("105", "oops"), *good[5:]])+"\n")
+    folder = project(tmp_path, "log:s.log", "[]")
+    got = capture("d", folder)
+    assert len(got.new) == 8 and got.unreadable == ["2026-03-05T09:00:54Z"] and "s.log, line 5" in got.why[got.unreadable[0]]
+    put("\n".join(good)+"\n"+good[0].replace("-01 ", "-10 ")[:-5])
+    got = capture("d", folder)
+    assert (got.new+got.revision, got.unreadable, got.listed) == (["2026-03-05T09:00:54Z"], [], 9)
+    put("\n".join(x[:40] for x in good)+"\n")
+    with pytest.raises(SourceError, match="s.log, line 1"): capture("d", folder)             # all of them: the format has changed
 
 
 def test_every_registered_scheme_is_a_source():
@@ -234,15 +255,33 @@ def test_extracts_stay_inside(tmp_path, path):
 
 
 def test_a_killed_extract_is_no_extract(tmp_path):
-    (tmp_path/".x.parquet.abc").write_bytes(b"half")
+    "What a kill leaves is not listed, and gone a day later."
+    left = [tmp_path/".part-abc", tmp_path/".pull-0123456789abcdef"]
+    left[0].write_bytes(b"half"); left[1].mkdir(); (left[1]/"000000.csv").write_bytes(b":id,a\n")
     assert ex.extracts(tmp_path) == []
+    save = lambda stamp: ex.save_extract(tmp_path, pa.table({"a": ["1"]}), stamp, datetime.now(timezone.utc), stamp, "", 1)
+    save("one")
+    assert all(f.exists() for f in left)                    # it may be somebody at work
+    for f in left: os.utime(f, (0, 0))
+    save("two")
+    assert not any(f.exists() for f in left) and [u.id for u in ex.extracts(tmp_path)] == ["one", "two"]
+
+
+@pytest.mark.parametrize("words", [["truncate"], ["503", "reset"], ["reset", "truncate", "500"]])
+def test_bytes_of_a_failed_try_are_forgotten(near, tmp_path, words):
+    "What came of a page before the connection broke is not part of it."
+    near.script[:] = ["", "", *[w_+"@.csv" for w_ in words]]
+    a = so.asset(f"{near.place}/0000-data?page=100&rate=1000")
+    with so.Portal(a, w.Limits(rate=1e6, quiet=.3, first=.01)) as p: so.pull(p, a.id, tmp_path)
+    assert near.done == words and as_csv(ex.extracts(tmp_path)[0].read()) == near.holdings[0].csv(system=False) and not [f for f in tmp_path.iterdir() if f.name[0] == "."]
 
 
 # SQL
 
+@pytest.mark.xdist_group("postgres")
 def test_postgres_for_real(tmp_path, monkeypatch):
     pgserver, psycopg = pytest.importorskip("pgserver"), pytest.importorskip("psycopg")
-    server = pgserver.get_server(str(tmp_path/"pg"), cleanup_mode="stop")
+    server = pgserver.get_server(tempfile.mkdtemp(prefix="dsmon-pg"), cleanup_mode="delete")
     try:
         url = server.get_uri()
         with psycopg.connect(url, autocommit=True) as con:
@@ -255,6 +294,12 @@ def test_postgres_for_real(tmp_path, monkeypatch):
         assert (one.new, two.new) == (["2026-01-01", "2026-01-02"], ["2026-01-03"])
         t = list(collect.updates("sql:env:PGREF#SELECT * FROM sales WHERE note = 'a:b %% c' ORDER BY n", None, folder))[0].read()
         assert t.num_rows == 299 and t["n"][0].as_py() == 9007199254740994 and str(t["price"][0].as_py()) == "1.000000000000000001"
+        with psycopg.connect(url, autocommit=True) as con: con.execute("INSERT INTO sales VALUES ('2026-01-05', 1, 2, NULL, now()); CREATE TABLE load_log (id serial)")
+        from dsmon_research import trigger
+        trigger.listen(trigger.Trigger("load_log", "d"), "env:PGREF", folder, None, .2, print)                 # a load is done: its day is taken at once, not when the next one comes
+        with psycopg.connect(url, autocommit=True) as con: con.execute("INSERT INTO load_log DEFAULT VALUES")
+        with Archive(root=folder) as a: assert [u["source_version"] for u in a.current("d")][-2:] == ["2026-01-03", "2026-01-05"]
+        with psycopg.connect(url, autocommit=True) as con: con.execute("DELETE FROM sales WHERE day = '2026-01-05'")
         (tmp_path/"there").mkdir()
         there = project(tmp_path/"there", "sql:env:PGREF#sales?profile=there", "[n]")
         assert (len(capture("d", there).new), capture("d", there).new) == (1, [])
@@ -264,6 +309,13 @@ def test_postgres_for_real(tmp_path, monkeypatch):
             h = a.history("d")
             assert (h.metric(None, "rows").tolist(), h.metric("note", "null_share").round(6).tolist()) == ([300, 301], [round(1/300, 6), round(2/301, 6)]) and verify(a)
         assert [f.name for f in (there/"data"/"extracts").rglob("*") if f.is_file()] == ["state.json"]
+        # a table whose reading writes: whoever copies it and whoever lets it be measured is refused, and nothing was written
+        with psycopg.connect(url, autocommit=True) as con:
+            con.execute("CREATE TABLE traces (at timestamptz); CREATE FUNCTION trace() RETURNS int LANGUAGE plpgsql AS $$ BEGIN INSERT INTO traces VALUES (now()); RETURN 1; END $$; CREATE VIEW trap AS SELECT n, trace() AS t FROM sales")
+            assert con.execute("SELECT sum(t) FROM trap WHERE n < 9007199254740996").fetchone()[0] == con.execute("SELECT count(*) FROM traces").fetchone()[0] == 3
+        for how in ("", "?profile=there", "?watermark=t"):
+            with pytest.raises(SourceError, match="read-only"): list(collect.updates(f"sql:env:PGREF#trap{how}", None, there))
+        with psycopg.connect(url) as con: assert con.execute("SELECT count(*) FROM traces").fetchone()[0] == 3
         for bad in ("sql:env:PGREF#SELECT pg_sleep(0); DROP TABLE sales", 'sql:env:PGREF#sales"; DROP TABLE sales; --'):
             with pytest.raises((UsageError, SourceError)): list(collect.updates(bad, None, folder))
         with pytest.raises(SourceError, match="read-only"): list(collect.updates("sql:env:PGREF#SELECT lo_create(0)", None, folder))
@@ -271,6 +323,29 @@ def test_postgres_for_real(tmp_path, monkeypatch):
         with pytest.raises(SourceError) as e: list(collect.updates("sql:postgresql://nobody:env:PW@127.0.0.1:1/x#sales", None, folder))
         assert "canary" not in "".join(traceback.format_exception(e.value))
     finally: server.cleanup()
+
+
+def test_no_session_can_write(tmp_path, monkeypatch):
+    "Who tries to write where a table is read or measured: refused by the database itself, its file stays as it was."
+    import duckdb
+    from dsmon_research import sqltable, warehouse
+    (tmp_path/"params.yaml").write_text("datasets: {}")
+    with duckdb.connect(str(tmp_path/"x.duckdb")) as con: con.execute("CREATE TABLE t AS SELECT 1 AS a")
+    with sqlite3.connect(tmp_path/"x.db") as con: con.execute("CREATE TABLE t (a)"); con.execute("INSERT INTO t VALUES (1)")
+    con.close()
+    before = {n: (tmp_path/n).read_bytes() for n in ("x.duckdb", "x.db")}
+    for url in ("sqlite:///x.db", "duckdb:///x.duckdb"):
+        for sql in ("INSERT INTO t VALUES (2)", "DELETE FROM t", "CREATE TABLE u (a int)", "DROP TABLE t", f"ATTACH '{tmp_path}/y.db' AS y"):
+            with sqltable._Database(url, tmp_path) as db, pytest.raises(SourceError): db.table(sql)
+    tried = []
+    def measure(table, *_, **__): # in the very session that measures
+        for sql in ("INSERT INTO t VALUES (2)", "CREATE TABLE u (a int)", f"COPY t TO '{tmp_path}/out.csv'"):
+            try: table.get_backend().raw_sql(sql)
+            except duckdb.Error as e: tried.append(type(e).__name__)
+        return real(table)
+    real = warehouse.profile_warehouse; monkeypatch.setattr(warehouse, "profile_warehouse", measure)
+    assert sqltable.profile_in_place("duckdb:///x.duckdb#t", None, tmp_path).table["rows"] == 1 and len(tried) == 3, tried
+    assert {n: (tmp_path/n).read_bytes() for n in before} == before and not (tmp_path/"out.csv").exists() and not (tmp_path/"y.db").exists()
 
 
 def test_mixed_types_of_sqlite_are_kept(tmp_path):

@@ -1,13 +1,13 @@
 "MLflow as a view: one run per detector, nothing twice, models that come back without pickle, a broken store that costs no result."
-import json
+import hashlib, json, shutil
 
 import numpy as np, pyarrow as pa
 import pytest
 
 from dsmon_research.config import SourceError, UsageError, atomic_write, dump_json, paths, write_parquet
-from dsmon_research.detectors import make_detector
+from dsmon_research.detectors import make_detector, seal
 from dsmon_research.result import FIGURES, read_metrics, write_metrics
-from dsmon_research.track import curves, log_result, open_store, sync
+from dsmon_research.track import _digest, champion, curves, log_result, open_store, sync
 
 pytestmark = pytest.mark.xdist_group("track")   # one worker holds the store that these tests share
 MEMBERS = ["max_z", "knn_z"]
@@ -75,6 +75,38 @@ def test_models_come_back_without_pickle(project):
     back = mlflow.pyfunc.load_model(models[run].model_uri)
     np.testing.assert_array_equal(back.predict(X), make_detector("knn_z").fit(X).score_samples(X))
     assert not [f for f in (root/"mlruns").rglob("*") if f.suffix in (".pkl", ".pickle", ".joblib", ".cloudpickle")]
+
+
+def test_a_logged_model_is_loaded_only_as_it_was_recorded(project):
+    "One bit of any file in MLflow's store; a model swapped whole; one without a record: each is refused, the next day's sound one is loaded."
+    root, X, new = project
+    mlflow, client = open_store(root)
+    tag = client.get_run(new["ensemble"]).data.tags["model_sha256"]
+    want = champion("toy", root).predict(X)
+    version = client.get_model_version_by_alias("toy", "champion")
+    folder, = [f.parent for f in (root/"mlruns").rglob("ensemble.json") if hashlib.sha256((f.parent/"SHA256SUMS").read_bytes()).hexdigest() == tag and version.source.rsplit("/", 1)[-1] in str(f)]
+    files = [f for f in folder.rglob("*") if f.is_file()]
+    assert len(files) == 2+len(MEMBERS)*3
+    for f in files:
+        raw = f.read_bytes(); f.write_bytes(raw[:-2]+bytes([raw[-2] ^ 4])+raw[-1:])
+        for load in (lambda: champion("toy", root), lambda: mlflow.pyfunc.load_model("models:/toy@champion")):
+            with pytest.raises(UsageError, match="nothing was loaded"): load()
+        f.write_bytes(raw)
+    about = (folder/"ensemble.json").read_bytes()
+    (folder/"ensemble.json").write_text(json.dumps(dict(members=MEMBERS[:1]))); sums = (folder/"SHA256SUMS").read_bytes(); seal(folder)
+    with pytest.raises(UsageError, match="not the model that was recorded"): champion("toy", root)
+    (folder/"ensemble.json").write_bytes(about); (folder/"SHA256SUMS").write_bytes(sums)
+    with pytest.raises(UsageError, match="without its SHA-256"): mlflow.pyfunc.load_model("models:/toy@champion", model_config={"sha256": ""})
+    np.testing.assert_array_equal(champion("toy", root).predict(X), want)
+    with pytest.raises(UsageError, match="no champion of 'other'"): champion("other", root)
+
+
+def test_a_changed_model_is_not_logged(project, tmp_path):
+    root, *_ = project
+    at = shutil.copytree(paths("toy", root).backtest/"models/knn_z", tmp_path/"knn_z")
+    assert _digest(at) == hashlib.sha256((at/"SHA256SUMS").read_bytes()).hexdigest()
+    (at/"arrays.npz").write_bytes(b"PK")
+    with pytest.raises(UsageError, match="'arrays.npz' is not what was saved"): _digest(at)
 
 
 def test_all_below_mlruns(project):
