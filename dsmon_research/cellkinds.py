@@ -121,10 +121,14 @@ def _whitespace(job, name, how=None):
 _DECODERS = dict(latin1=lambda s: s.encode().decode("latin-1"), cp1252=lambda s: s.encode().decode("cp1252", "replace"),
                  twice=lambda s: s.encode().decode("latin-1").encode().decode("latin-1"))
 
+def _plain_letters(a): # nothing but ASCII, by one look at the bytes
+    return not len(a) or a.buffers()[2] is None or not (np.frombuffer(a.buffers()[2], np.uint8) > 127).any()
+
 @more("text", "text", (.05, .2, 1.))
 def _mojibake(job, name, how=None):
     "UTF-8 is read in another encoding."
     c, how = job.column(name), how or job.shuffled(list(_DECODERS))[0]
+    if _plain_letters(c.array): return None
     rows = job.pick(on_texts(c, r"[^\x00-\x7f]"))
     old = took(c, rows).dictionary_encode()
     new = pa.array([_DECODERS[how](s) for s in old.dictionary.to_pylist()], pa.string()).take(old.indices)

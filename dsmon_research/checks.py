@@ -359,7 +359,10 @@ class Checks:
     def to_dict(self): return dict(note=self.note, rules=[r.model_dump(exclude_defaults=True) for r in self.rules])
     def _repr_html_(self): return self.to_frame().to_html(index=False)
     def to_yaml(self)->str: return _yaml_of(self)
-    def save(self, path)->Path: return atomic_write(Path(path), self.to_yaml())
+    def save(self, path)->Path: # *.json: as a Great Expectations suite
+        if Path(path).suffix.lower() != ".json": return atomic_write(Path(path), self.to_yaml())
+        from dsmon_research.suites import suite_json
+        return atomic_write(Path(path), suite_json(self, Path(path).stem))
     def to_pandera(self): return _schema(self)
 
 # %% ../nbs/05_checks.ipynb #b97e2f07
@@ -409,25 +412,50 @@ def load_checks(
     return Checks(rules_of(read_yaml(path).get("rules") or [], path.name), f"from {path.name}")
 
 # %% ../nbs/05_checks.ipynb #dbb76591
-def _ge_range(k): return dict(check="range", min=k.get("min_value"), max=k.get("max_value"), strict=bool(k.get("strict_min") or k.get("strict_max")))
-def _ge_length(k): return dict(check="length", min=k.get("min_value", k.get("value")), max=k.get("max_value", k.get("value")))
-_GE_TYPES = dict(int="integer", integer="integer", int64="integer", int32="integer", bigint="integer", float="number", float64="number", double="number", number="number",
+def _sided(k): # what `strict` says of each side that is limited
+    sides = {bool(k.get(f"strict_{s}")) for s in ("min", "max") if k.get(f"{s}_value") is not None}
+    if len(sides) > 1: raise ValueError("one limit is strict and the other is not: write two expectations")
+    return dict(min=k.get("min_value"), max=k.get("max_value"), strict=True in sides)
+
+def _ge_range(k): return dict(check="range") | _sided(k)
+def _ge_length(k): return dict(check="length") | (_sided(k) if "value" not in k else dict(min=k["value"], max=k["value"]))
+_GE_TYPES = dict(int="integer", uint="integer", integer="integer", bigint="integer", float="number", double="number", number="number", decimal="number", numeric="number",
                  datetime="time", timestamp="time", date="time", datetime64="time", bool="boolean", boolean="boolean")
 _GE_LEVEL = dict(critical="high", warning="medium", info="low", high="high", medium="medium", low="low")
 
+def _ge_type(name): return _GE_TYPES.get(re.sub(r"\[.*|\W|\d*(dtype)?$", "", str(name).lower()), str(name))
+
+def _ge_types(k): # of a list the widest
+    got = {_ge_type(t) for t in k.get("type_list") or ()}
+    return dict(check="type", type="number" if got == {"integer", "number"} else min(got) if len(got) == 1 else ", ".join(sorted(got)))
+
+def _ge_single(k): # at most one value in a file
+    return dict(check="same") if k.get("max_value") == 1 and not k.get("min_value") else None
+
+
+# %% ../nbs/05_checks.ipynb #dbb76592
 _EXPECT = dict(
     expect_column_to_exist=lambda k: dict(check="present"), expect_column_values_to_not_be_null=lambda k: dict(check="not_null"),
     expect_column_values_to_be_between=_ge_range, expect_column_value_lengths_to_be_between=_ge_length, expect_column_value_lengths_to_equal=_ge_length,
     expect_column_values_to_be_in_set=lambda k: dict(check="values", values=k.get("value_set")),
     expect_column_values_to_match_regex=lambda k: dict(check="pattern", pattern=_searched(k["regex"])),
-    expect_column_values_to_be_of_type=lambda k: dict(check="type", type=_GE_TYPES.get(re.sub(r"\W|\d+$", "", str(k.get("type_")).lower()), str(k.get("type_")))),
+    expect_column_values_to_be_of_type=lambda k: dict(check="type", type=_ge_type(k.get("type_"))), expect_column_values_to_be_in_type_list=_ge_types,
     expect_column_values_to_be_unique=lambda k: dict(check="unique", columns=[k["column"]], column=None),
-    expect_compound_columns_to_be_unique=lambda k: dict(check="unique", columns=k.get("column_list")),
+    expect_compound_columns_to_be_unique=lambda k: dict(check="unique", columns=k.get("column_list")), expect_column_unique_value_count_to_be_between=_ge_single,
     expect_select_column_values_to_be_unique_within_record=lambda k: None,
     expect_column_pair_values_a_to_be_greater_than_b=lambda k: dict(check="order", columns=[k["column_B"], k["column_A"]], strict=not k.get("or_equal")))
 
-def _searched(regex): # GE looks for it anywhere in the text, from its start
-    return regex.removeprefix("^")[:-1] if regex.endswith("$") and not regex.endswith(r"\$") else f"(?:{regex.removeprefix('^')}).*"
+def _searched(regex): # GE looks for it anywhere in the text
+    whole = regex.startswith("^") and regex.endswith("$") and not regex.endswith(r"\$")
+    if whole and (m := re.fullmatch(r"\^\(\?:(.*)\)\$", regex, re.S)) and _compiles(m[1]): return m[1]
+    if "|" not in regex and regex.startswith("^"): return regex[1:-1] if whole else f"{regex[1:]}(?s:.*)"
+    return f"(?s:.*)(?:{regex})(?s:.*)"
+
+def _compiles(regex): # by itself
+    try: _compiled(regex)
+    except ValueError: return False
+    return True
+
 
 # %% ../nbs/05_checks.ipynb #3fb0b48b
 def _level(e, k): # criticality of an expectation
@@ -436,9 +464,12 @@ def _level(e, k): # criticality of an expectation
 
 def _expected(e): # one expectation as a rule, or (None, why not)
     name, k = e.get("type") or e.get("expectation_type") or "?", dict(e.get("kwargs") or {})
-    if (make := _EXPECT.get(name)) is None or k.get("row_condition"): return None, f"{name}: "+("has a row_condition" if make else "has no counterpart")
+    if name == "unexpected_rows_expectation" and isinstance(given := (e.get("meta") or {}).get("dsmon"), dict): make, k = (lambda k: given), {} # one of ours: the SQL says the same
+    else: make = _EXPECT.get(name)
+    if make is None or k.get("row_condition"): return None, f"{name}: "+("has a row_condition" if make else "has no counterpart")
     try: got = make(k)
     except KeyError as x: return None, f"{name}: lacks {x}"
+    except ValueError as x: return None, f"{name} on {k.get('column')}: {x}"
     if got is None: return None, f"{name}: has no counterpart"
     given = dict(column=k.get("column"), criticality=_level(e, k)) | got
     try: return Rule.model_validate({a: b for a, b in given.items() if b is not None}), None

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Done', 'do_profile', 'do_init', 'do_stage', 'do_backtest', 'do_sensitivity', 'do_report', 'leaderboard', 'do_assess',
            'do_sync', 'do_bench', 'do_capture', 'do_archive', 'do_run', 'do_incidents', 'do_check', 'do_ingest',
-           'do_split', 'do_portal', 'do_watch', 'do_listen', 'columns', 'parser', 'main']
+           'do_supervise', 'do_split', 'do_portal', 'do_watch', 'do_listen', 'columns', 'parser', 'main']
 
 # %% ../nbs/14_cli.ipynb #0bbd3ee8
 import argparse, contextlib, os, sys, tempfile, textwrap, time
@@ -409,6 +409,24 @@ def _infer(a): # --infer
     got.save(a.out)
     return Done(got.to_dict() | dict(file=str(a.out)), f"{a.out}: {len(got)} rules, {got.note}")
 
+# %% ../nbs/14_cli.ipynb #c5ec0009
+def _datadocs(a, checks, got): # --datadocs DIR: what was written, one line
+    if not a.datadocs: return []
+    from dsmon_research.suites import write_docs
+    from datetime import datetime, timezone
+    for g in got: write_docs(a.datadocs, checks, a.rules.stem if a.rules else a.targets[0], Path(g.source).name, g.digest, g.result, datetime.now(timezone.utc), g.error)
+    return _site(a)
+
+def _site(a):
+    from dsmon_research.suites import build_docs
+    site = build_docs(a.datadocs, a.gx_python)
+    return [f"Data Docs: {site or f'{a.datadocs}: build the pages with a Python that has great_expectations: PYTHON {a.datadocs}/build_docs.py'}"]
+
+def _datadocs_options(v):
+    v.add_argument("--datadocs", type=Path, metavar="DIR", help="also write the run as a Great Expectations suite and results, and the script that builds Data Docs of them")
+    v.add_argument("--gx-python", metavar="PYTHON", help="with --datadocs: a Python that has great_expectations, to build the pages now; default: DSMON_GX_PYTHON")
+
+
 # %% ../nbs/14_cli.ipynb #c5ec0003
 def _newest(a, name, ds, root): # the newest update's table or file, and the rules that its past suggests
     from dsmon_research.checks import load_checks
@@ -445,9 +463,10 @@ def do_check(a)->Done:
             if not a.rules: raise UsageError("check: say by which rules, with --rules FILE.yaml; `dsmon check --infer FILE … --out FILE.yaml` makes them")
             checks = load_checks(a.rules)
         got = list(_judge(a, checks, files))
+    site = _datadocs(a, checks, got)
     skipped = [f"not taken over from the suite: {w}" for w in checks.skipped]
     bad = any(g.error or g.rows[2] for g in got)
-    return Done(dict(files=[g.to_dict() for g in got], rules=len(checks), skipped=list(checks.skipped)), "\n".join([*(g.text() for g in got), *skipped]), 3 if bad else 0)
+    return Done(dict(files=[g.to_dict() for g in got], rules=len(checks), skipped=list(checks.skipped)), "\n".join([*(g.text() for g in got), *skipped, *site]), 3 if bad else 0)
 
 def _spelt_out(update, folder): # an update without a file of its own, as one
     from dsmon_research.collect import _file_name
@@ -466,12 +485,84 @@ def do_ingest(a)->Done:
     if a.once and a.every: raise UsageError("ingest: say --once or --every, not both")
     if a.most is not None and a.most < 1: raise UsageError("ingest --files: a number above 0")
     every = _seconds(a.every) if a.every else None
-    job = job_of(a.name, a.raw, a.good, a.bad, a.rules, seed=a.seed, say=_say)
+    job = job_of(a.name, a.raw, a.good, a.bad, a.rules, seed=a.seed, say=_say, docs=a.datadocs)
     got = ingest(job, a.once, every, a.most, say=lambda line: _say(_one_line(line)))
     left, bad = len(waiting(job)), any(g.bad for g in got)
     rows = sum(g.facts.get("rows") or 0 for g in got if not g.repeated)
     text = f"{job.name}: {len(got)} file{'s' if len(got) != 1 else ''}, {rows:,} rows, {sum(g.facts.get('bad') or 0 for g in got):,} bad; {left} waiting"+(f"\n  {job.reports/'index.html'}" if got else "")
+    if a.datadocs and got: text = "\n  ".join([text, *_site(a)])
     return Done(dict(dataset=job.name, files=[g.to_dict() for g in got], waiting=left, good=str(job.good), bad=str(job.bad), reports=str(job.reports)), text, 3 if bad else 0)
+
+# %% ../nbs/14_cli.ipynb #c5ec000a
+def _updates_of(targets, new): # name, ids, tables, key, root-relative rules: files or a dataset's updates, then the one to judge
+    from dsmon_research.read import read_table
+    if found := _named(targets):
+        from dsmon_research.collect import updates
+        from dsmon_research.project import settings
+        name, ds, root = found
+        ups = list(updates(ds.source, ds, root))
+        named, key, rules = [(u.id, u.read) for u in ups], list(ds.key), settings(root).data/name/"rules.yaml"
+    else:
+        files = _files_of(targets)
+        name = (p if (p := Path(targets[0]).resolve()).is_dir() else p.parent).name
+        named, key, rules = [(f.stem, lambda f=f: read_table(f)) for f in files], [], None
+    if new: named.append((_files_of([new])[0].stem, lambda: read_table(new)))
+    if doubled := {i for i, _ in named if [j for j, _ in named].count(i) > 1}: raise UsageError(f"supervise: two updates are called {sorted(doubled)[0][:60]!r}: give each another name")
+    return name, named, key, rules
+
+def _said(path): # owners' labels: update, label and, where it is about one row, row
+    import csv
+    with open(path, encoding="utf-8-sig", newline="") as f: rows = list(csv.DictReader(f))
+    if not rows or not {"update", "label"} <= set(rows[0]): raise UsageError(f"{path.name}: needs the columns update,label and, for single rows, row")
+    out = []
+    for n, r in enumerate(rows, 2):
+        try: out.append(dict(update=r["update"], label=int(r["label"])) | (dict(row=int(r["row"])) if (r.get("row") or "").strip() else {}))
+        except (TypeError, ValueError) as e: raise UsageError(f"{path.name}, line {n}: label and row are numbers: label 1 is bad, 0 is good; rows count from 1") from e
+    return out
+
+
+# %% ../nbs/14_cli.ipynb #c5ec000b
+def do_supervise(a)->Done:
+    "`dsmon supervise NAME|FILES`: learn from rows that are known to be bad, name suspect rows of the newest update, tell."
+    from dsmon_research.checks import load_checks
+    from dsmon_research import supervise as of
+    if not 0 < a.alpha < 1: raise UsageError("--alpha: a share of healthy rows, above 0 and below 1")
+    if a.out and a.out.suffix.lower() != ".csv": raise UsageError(f"--out {str(a.out)!r}: suspects are written as CSV: name it *.csv")
+    name, named, key, own = _updates_of(a.targets, a.new)
+    rules, said = a.rules or (own if own and own.is_file() else None), _said(a.labels) if a.labels else []
+    named, skipped = named[-a.last-1:], named[:-a.last-1]
+    if lost := [s for s in said if s["update"] in {i for i, _ in skipped}]: raise UsageError(f"--labels: update {lost[0]['update'][:60]!r} is older than the last {a.last}: say --last {len(named)+len(skipped)-1}")
+    faults = [dict(kind=k, magnitude=a.magnitude) for k in a.faults] if a.faults else of.FAULTS
+    got = of.supervise(name, [i for i, _ in named], [read() for _, read in named], load_checks(rules) if rules else None, said, a.by, faults, a.key or key, a.alpha, a.seed)
+    if a.out: _write_suspects(a.out, got)
+    told = [] if a.dry_run else of.notify(name, got.suspects, got.table)
+    lines = [f"message to {c}: {'not sent: '+_one_line(why) if why else 'sent'}" for c, why in told]
+    return Done(got.to_dict() | dict(told=[dict(channel=c, error=w or None) for c, w in told]), "\n".join([got.text(), *lines]), 3 if len(got.suspects.rows) else 0)
+
+def _write_suspects(path, got): # the suspect rows themselves, each with its number, score and column
+    import pyarrow as pa
+    from dsmon_research.separate import csv_bytes, header_bytes
+    rows, f = got.table.take(pa.array(got.suspects.rows)), got.to_frame()
+    rows = rows.append_column("dsmon_row", pa.array(f["row"])).append_column("dsmon_score", pa.array(f["score"].round(4))).append_column("dsmon_column", pa.array(f["column"], pa.string()))
+    text = rows.select(range(rows.num_columns)).cast(pa.schema([(n, pa.string()) for n in rows.column_names]))
+    atomic_write(path, (header_bytes(rows.column_names, ",")+csv_bytes(text)).decode())
+
+def _supervise_verb(verb):
+    v = verb("supervise", do_supervise, "learn from rows known to be bad, name suspect rows of the newest update, tell")
+    v.add_argument("targets", nargs="+", metavar="FILE|DIR|NAME", help="updates in time order, or a dataset in params.yaml; the last one is judged")
+    v.add_argument("--new", type=Path, metavar="FILE", help="judge this file instead; the others are all past")
+    v.add_argument("--labels", type=Path, metavar="CSV", help="what owners said: columns update,label (1 = bad, 0 = good) and, for single rows, row")
+    v.add_argument("--by", type=columns, default=["owners", "faults"], metavar="SOURCES", help="who teaches: owners,faults,rules; default owners,faults")
+    v.add_argument("--faults", type=columns, default=[], metavar="KINDS", help="faults put into copies of the past: a,b; default: seven kinds that leave legal values")
+    v.add_argument("--magnitude", type=float, default=.02, metavar="SHARE", help="of the rows that such a fault hits; default 0.02")
+    v.add_argument("--rules", type=Path, metavar="FILE", help="rules as for check; default: learned from the first half of the past")
+    v.add_argument("--key", type=columns, default=[], metavar="COLS", help="columns that identify a row, for rules that are learned; default: found")
+    v.add_argument("--alpha", type=float, default=.01, metavar="SHARE", help="of the healthy rows that may be called up; default 0.01")
+    v.add_argument("--last", type=int, default=60, metavar="N", help="updates of the past at most; default 60")
+    v.add_argument("--seed", type=int, default=0, metavar="N", help="of faults, samples and models")
+    v.add_argument("--out", type=Path, metavar="FILE", help="the suspect rows as CSV")
+    v.add_argument("--dry-run", action="store_true", help="send nothing")
+
 
 # %% ../nbs/14_cli.ipynb #c5ec0005
 def do_split(a)->Done:
@@ -489,7 +580,8 @@ def _check_verbs(verb):
     v.add_argument("--force", action="store_true", help="replace what is there")
     v.add_argument("--infer", action="store_true", help="learn the rules from these files instead, in the order given")
     v.add_argument("--key", type=columns, default=[], metavar="COLS", help="columns that identify a row, with --infer; default: found")
-    v.add_argument("--out", type=Path, metavar="FILE", help="the rules that were learned")
+    v.add_argument("--out", type=Path, metavar="FILE", help="the rules that were learned: *.yaml, or *.json as a Great Expectations suite")
+    _datadocs_options(v)
     v = verb("ingest", do_ingest, "take files from a folder: check, record, report, tell, split")
     v.add_argument("name", nargs="?", metavar="NAME", help="a dataset in params.yaml")
     for option, what in (("raw", "where files arrive; default: data/NAME/raw-data"), ("good", "default: good_data beside it"), ("bad", "default: bad_data beside it")): v.add_argument(f"--{option}", type=Path, metavar="DIR", help=what)
@@ -498,12 +590,14 @@ def _check_verbs(verb):
     v.add_argument("--every", metavar="TIME", help="one file each 60s, 5m, 1h, until ended")
     v.add_argument("--files", dest="most", type=int, metavar="N", help="files at most")
     v.add_argument("--seed", type=int, default=0, metavar="N", help="of the random choice")
+    _datadocs_options(v)
     v = verb("split", do_split, "one table as N files, for an ingestion job to pick from")
     v.add_argument("file", type=Path, metavar="FILE", help="CSV, TSV or Parquet")
     v.add_argument("--into", type=Path, required=True, metavar="DIR", help="where the files go")
     v.add_argument("--files", dest="number", type=int, required=True, metavar="N", help="how many files")
     v.add_argument("--seed", type=int, metavar="N", help="deal the rows out at random; default: in their order")
     v.add_argument("--force", action="store_true", help="replace what is there")
+    _supervise_verb(verb)
 
 # %% ../nbs/14_cli.ipynb #50c0cee2
 def do_portal(a)->Done:

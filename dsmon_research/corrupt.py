@@ -8,6 +8,7 @@ __all__ = ['ALL', 'MECHANISMS', 'find', 'window', 'bursts', 'Job', 'Corrupted', 
 # %% ../nbs/04e_corrupt.ipynb #e5b62ca2
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -16,11 +17,11 @@ import pyarrow.compute as pc
 from . import rowkinds  # noqa: F401, its kinds stand on the shelf
 from .cellkinds import MORE, coded, codes
 from .config import UsageError
-from .faults import _ISO, _NUMBER, _ROLES, _TWINS, KINDS, CannotApply, Column, Injected, Kind, _finish, _Job, _take, _targets, _try
+from .faults import _ISO, _NUMBER, _ROLES, _TWINS, KINDS, CannotApply, Column, Injected, Kind, _finish, _Job, _take, _targets, _differ, _plain, _try, _valid, _writable, _write
 from .perturb import PERTURBATIONS
 
 # %% ../nbs/04e_corrupt.ipynb #bae252b4
-ALL:Mapping[str, Kind] = {**KINDS, **MORE}
+ALL:Mapping[str, Kind] = {**KINDS, **MORE, "shifted_columns": replace(KINDS["shifted_columns"], fn=lambda job, name: _shifted(job, name))} # the same, quicker
 
 def find(
     kind:str|Kind, # a key of `ALL` or of `perturb.PERTURBATIONS`
@@ -60,24 +61,95 @@ def bursts(
     return rows[np.repeat(starts-(np.cumsum(lengths)-lengths), lengths)+np.arange(k)]
 
 # %% ../nbs/04e_corrupt.ipynb #9e53ba4f
-def _mostly(a, n, pattern, share=.95, step=1 << 14): # do at least `share` of the n values match? decided as early as it can be
-    lost, most = 0, n-share*n
-    for i in range(0, len(a), step):
-        part = a.slice(i, step)
+def _mostly(a, n, pattern, share=.95, step=1 << 12): # do at least `share` of the n values match? decided as early as it can be
+    lost, most, i = 0, n-share*n, 0
+    while i < len(a):
+        part = a.slice(i, step); i += step; step = min(2*step, 1 << 17)
         lost += len(part)-part.null_count-(pc.sum(pc.match_substring_regex(part, pattern)).as_py() or 0)
         if lost > most+1e-6*n+1: return False
     return None # not decided: ask exactly
 
-class _Quick(Column): # the same answers
-    @property
-    def role(self):
-        if "_role" not in self.__dict__: self._role = self._decided()
-        return self._role
+_CLEAR = ((lambda t: pa.types.is_integer(t) or pa.types.is_floating(t) or pa.types.is_decimal(t), "number"), (lambda t: pa.types.is_timestamp(t) or pa.types.is_date(t), "time"))
 
-    def _decided(self):
-        n = int(self.valid.sum())
-        if self.array.type == pa.string() and n and all(_mostly(self.array, n, p) is False for p in (_NUMBER, _ISO)): return "text"
+def _led(a, n, share=.05): # do more than a twentieth of the n values begin with a letter? such a one reads as no number and no moment
+    at = np.frombuffer(a.buffers()[1], np.int32)[a.offset:a.offset+len(a)+1]
+    for part in (slice(0, n//8+1000), slice(0, None)):
+        full = (at[1:] > at[:-1])[part]
+        first = np.frombuffer(a.buffers()[2], np.uint8)[at[:-1][part][full]] | 32
+        if np.count_nonzero((first >= 97) & (first <= 122))-a.null_count > share*n+1: return True
+    return False
+
+class _Quick(Column): # the same answers
+    @cached_property
+    def valid(self):
+        a, w = self.array, _width(self.array.type)
+        if a.null_count or w is None and not pa.types.is_string(a.type): return _valid(a)
+        return ~np.isnan(a.to_numpy()) if pa.types.is_floating(a.type) else np.ones(len(a), bool)
+
+    @cached_property
+    def role(self):
+        n = np.count_nonzero(self.valid) if pa.types.is_floating(self.array.type) else len(self.array)-self.array.null_count
+        if not n: return "empty"
+        if got := next((role for fits, role in _CLEAR if fits(self.array.type)), None): return got
+        if self.array.type == pa.string() and _led(self.array, n): return "text"
+        if self.array.type == pa.string() and all(_mostly(self.array, n, p) is False for p in (_NUMBER, _ISO)): return "text"
         return Column.role.func(self)
+
+
+# %% ../nbs/04e_corrupt.ipynb #e5b62d02
+def _width(t): # the numpy type under cells that all have one width, None for others
+    fixed = pa.types.is_integer(t) or t in (pa.float32(), pa.float64()) or pa.types.is_timestamp(t) or pa.types.is_date(t) or pa.types.is_time(t) or pa.types.is_duration(t)
+    return np.dtype(f"i{t.bit_width//8}") if fixed else None
+
+def _slots(a, w): return np.frombuffer(a.buffers()[1], w)[a.offset:a.offset+len(a)] if len(a) else np.zeros(0, w)
+def _holds(a): return a.is_valid().to_numpy(zero_copy_only=False)
+
+def _built(slots, holds, t): # an array of these slots; holds: bool, or None where all hold a value
+    return pa.Array.from_buffers(t, len(slots), [None if holds is None else pa.py_buffer(np.packbits(holds, bitorder="little")), pa.py_buffer(slots)])
+
+def _put(job, table, i, rows, new): # `faults._write` at the price of a copy
+    a, w = table.column(i), _width(table.schema.field(i).type)
+    if new.type == pa.string() and w is not None: return _spelt(job, table, i, rows, new)
+    if w is None or new.type != a.type or not len(rows): return _write(table, i, rows, new)
+    a, holds = a.combine_chunks() if a.num_chunks != 1 else a.chunk(0), None
+    slots = _slots(a, w).copy(); slots[rows] = _slots(new, w)
+    if a.null_count or new.null_count: holds = np.array(_holds(a)); holds[rows] = _holds(new)
+    field = table.schema.field(i)
+    return table.set_column(i, field.with_nullable(field.nullable or new.null_count > 0 or a.null_count > 0), _built(slots, holds, a.type))
+
+def _few(a, some=1 << 12): return len(a) <= some or pc.count_distinct(a.slice(0, some)).as_py() < some//2 # are the values worth a dictionary?
+
+def _spelt(job, table, i, rows, new): # numbers and moments become text, some of it new; each distinct one is written once
+    field = table.schema.field(i)
+    if job.names.count(field.name) > 1 or not _few((c := job.column(field.name)).array): return _write(table, i, rows, new)
+    d = coded(c)
+    at = np.array(d.indices.fill_null(-1)); at[rows] = len(d.dictionary)+np.arange(len(rows))
+    text = pa.concat_arrays([d.dictionary.cast(pa.string()), new]).take(pa.array(at, mask=at < 0))
+    return table.set_column(i, field.with_type(pa.string()).with_nullable(field.nullable or text.null_count > 0), text)
+
+
+# %% ../nbs/04e_corrupt.ipynb #e5b62d03
+def _rows(table, index, keep): # whole rows; keep: bool of the rows that stay, None where some come twice
+    if keep is not None and len(index) and index[-1]-index[0]+1 == len(index): return table.slice(int(index[0]), len(index))
+    return _take(table, index) if keep is None else table.filter(pa.array(keep))
+
+def _shifted(job, name): # `faults`' own, with texts made where they are needed
+    i = job.names.index(name)
+    arrays = [_plain(job.table.column(j)) for j in range(i, len(job.names))]
+    if len(arrays) < 2 or not all(_writable(a.type) for a in arrays) or {a.type for a in arrays} == {pa.null()}: return None
+    mixed = len({a.type for a in arrays}) > 1
+    said = lambda a: a.cast(pa.string()) if mixed else a
+    moved, can = [pa.nulls(job.n, arrays[0].type), *arrays[:-1]], _valid(arrays[0])
+    for a, b in zip(arrays, moved):
+        if can.all(): break
+        can |= _differ(said(a), said(b))
+    if not len(chosen := job.pick(can)): return None
+    at, cells = pa.array(chosen), {}
+    for j, (a, b) in enumerate(zip(arrays, moved)):
+        new = said(b.take(at)); d = np.flatnonzero(_differ(said(a.take(at)), new))
+        if mixed or len(d): cells[i+j] = chosen[d], new.take(pa.array(d))
+    return cells, f"from {name} on"
+
 
 # %% ../nbs/04e_corrupt.ipynb #f003b1f4
 class Job(_Job):
@@ -113,27 +185,34 @@ class Job(_Job):
         return np.append(rank, np.nan)[code]
 
 # %% ../nbs/04e_corrupt.ipynb #437320e6
+def _mask(n, m): return np.zeros((m, n), bool).T # (n, m): a column is one stretch of memory
+
 def _rows_done(job, spec, name, index, detail): # as `faults._finish` for whole rows, without sorting a million of them
-    n, keep = job.n, np.zeros(job.n, bool)
+    n, keep, mask = job.n, np.zeros(job.n, bool), _mask(len(index), len(job.names))
     keep[index] = True
-    again = np.diff(index, prepend=-1) == 0
-    table = job.table.filter(pa.array(keep)) if not again.any() and _plain_types(job.table) else _take(job.table, index)
-    removed, added = np.flatnonzero(~keep).tolist(), int(again.sum())
+    again = np.flatnonzero(index[1:] == index[:-1])+1
+    mask[again] = True
+    table = _rows(job.table, index, None if len(again) else keep) if _plain_types(job.table) else _take(job.table, index)
+    removed, added = np.flatnonzero(~keep).tolist(), len(again)
     record = dict(kind=spec.name, family=spec.family, magnitude=float(job.magnitude), share=(len(removed)+added)/n if n else 1., column=name, columns=[name] if name else [],
                   rows_removed=len(removed), rows_added=added, rows_touched=len(removed)+added, n_rows=n, detail=detail)
-    return Injected(table, np.repeat(again[:, None], len(job.names), 1), record, removed, index)
+    return Injected(table, mask, record, removed, index)
 
 def _plain_types(table): return not any(pa.types.is_nested(t) or pa.types.is_dictionary(t) or t in _TWINS for t in table.schema.types)
 
+def _cells_done(job, spec, name, change, detail): # as `faults._finish` for cells
+    table, mask, hit = job.table, _mask(job.n, len(job.names)), np.zeros(job.n, bool)
+    for i, (rows, new) in change.items(): table, mask[rows, i], hit[rows] = _put(job, table, i, rows, new), True, True
+    touched = int(np.count_nonzero(hit))
+    record = dict(kind=spec.name, family=spec.family, magnitude=float(job.magnitude), share=touched/job.n if job.n else 1., column=name, columns=[job.names[i] for i in change],
+                  rows_removed=0, rows_added=0, rows_touched=touched, n_rows=job.n, detail=detail)
+    return Injected(table, mask, record, [], None, change)
+
 def _done(job, spec, name, change, detail): # what the fault function answered -> Injected
     if isinstance(change, np.ndarray): return _rows_done(job, spec, name, change, detail)
-    if isinstance(change, dict) and job.n > 10_000: # moments become text: each distinct one is written once
-        for i, (_, new) in change.items():
-            if new.type == pa.string() and pa.types.is_timestamp((f := job.table.schema.field(i)).type):
-                d = coded(job.column(f.name))
-                text = d.dictionary.cast(pa.string()).take(d.indices)
-                job.table = job.table.set_column(i, f.with_type(pa.string()), text)
-    return _finish(job, spec, name, change, detail)
+    if not isinstance(change, dict): return _finish(job, spec, name, change, detail)
+    return _cells_done(job, spec, name, change, detail)
+
 
 # %% ../nbs/04e_corrupt.ipynb #e28307c7
 class Corrupted(Injected):

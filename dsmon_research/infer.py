@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['OPEN', 'RARE', 'AHEAD', 'Part', 'parts_of', 'Seen', 'seen', 'rejected', 'loss', 'make_not_null', 'make_type', 'jumps',
            'range_rule', 'make_range', 'make_values', 'make_form', 'make_characters', 'make_clean', 'make_same',
-           'folds', 'infer']
+           'folds', 'infer', 'both_sides']
 
 # %% ../nbs/05a_infer.ipynb #751d3b43
 import re
@@ -153,19 +153,22 @@ def range_rule(
     few = sum(s.n for s in parts)*AHEAD/len(parts) < 2/1e-3 # rows ahead: two of them are the whole budget
     (down, fall, _), (up, rise, ratio) = jumps([-a for a, _ in ends]), jumps([b for _, b in ends])
     fall, rise = max(2*fall, np.median([a for a, _ in ends])-low), max(2*rise, high-np.median([b for _, b in ends]))
-    wide, least = 3*(high-low), .1*(high-low) # of a column that moves; of one that does not always reach the same value
-    fall, rise = (wide if n >= sure or v > wide else max(v, least) if v else v for n, v in ((down, fall), (up, rise)))
+    span = high-low
+    fall, rise = (min(max(v, (.5 if n >= sure else .1)*span), 3*span) if v else v for n, v in ((down, fall), (up, rise))) # at least so much where the column moves, or does not always reach the same value
     if few and low >= 0: rise = max(rise, high*(ratio-1))
     a, b = low if not fall else _tidy(low-fall, False), high if not rise else _tidy(high+rise, True)
-    if low >= 0: a = 0 if low <= .01*(high-low) else max(a, 0)
+    if low >= 0: a = 0 if low <= .01*span else max(a, 0)
     return Rule(column=column, check="range", min=_number(a), max=_number(b)) if np.isfinite([a, b]).all() else None
 
 def _number(v): return int(v) if float(v).is_integer() and abs(v) < 2**53 else float(v)
 
 # %% ../nbs/05a_infer.ipynb #c296907a
-def make_range(column, parts): # the same, to be tried: learned from as many parts as there are rows in what was seen
+def make_range(column, parts, side): # one side of it, to be tried: learned from as many parts as there are rows in what was seen
     single, ends = [seen([p], column) for p in parts], np.cumsum([p.n for p in parts])
-    return lambda s: range_rule(column, single[:int(np.searchsorted(ends, s.n))+1])
+    def make(s):
+        r = range_rule(column, single[:int(np.searchsorted(ends, s.n))+1])
+        return r and Rule(column=column, check="range", **{side: getattr(r, side)})
+    return make
 
 def make_values(column, most=2000):
     def make(s):
@@ -229,7 +232,7 @@ def make_same(column): return lambda s: Rule(column=column, check="same")
 def _column_candidates(name, s, parts): # lists of makers: of each list the first that passes is taken
     kind = _kind(s)
     out = [[make_not_null(name)], [make_type(name)]]
-    if kind in ("integer", "number"): return [*out, [make_range(name, parts)]]
+    if kind in ("integer", "number"): return [*out, [make_range(name, parts, "min")], [make_range(name, parts, "max")]]
     if not len(s.values) or pa.types.is_temporal(s.values.type) or pa.types.is_boolean(s.values.type): return out
     return [*out, [make_values(name), make_form(name), make_characters(name)], [make_clean(name)]]
 
@@ -366,7 +369,15 @@ def infer(
     key = list(key) if key and set(key) <= set(everywhere) else _found_key(parts, everywhere)
     if key: wishes.append([(Rule(columns=key, check="unique"), _key_loss(parts, key))])
     n = sum(p.n for p in parts)
-    return Checks(_within(wishes, budget), f"inferred from {len(tables):,} updates with {n:,} rows")
+    return Checks(both_sides(_within(wishes, budget)), f"inferred from {len(tables):,} updates with {n:,} rows")
+
+def both_sides(rules): # of the same column as one rule
+    out = []
+    for r in rules:
+        last = out[-1] if out else None
+        if last and r.check == last.check == "range" and r.column == last.column and last.max is None and r.min is None: out[-1] = last.model_copy(update=dict(max=r.max))
+        else: out.append(r)
+    return tuple(out)
 
 def _within(wishes, budget): # of each wish one rule or none: first the surest ones, then stricter ones for what is left
     at, spent = {}, 0.

@@ -29,10 +29,12 @@ class Job:
     raw:Path; good:Path; bad:Path; reports:Path
     archive:str                    # URL
     source:str|None=None; key:tuple=(); max_values:int=4096; seed:int=0
+    docs:Path|None=None            # also as Great Expectations results, in this folder
 
     def prepare(self):
         "Its folders; `UsageError` where two of them are one."
         if len({p.resolve() for p in (self.raw, self.good, self.bad, self.reports)}) < 4: raise UsageError("ingest: raw, good, bad and report folders must be four different ones")
+        if self.docs in (self.raw, self.good, self.bad, self.reports): raise UsageError(f"--datadocs {str(self.docs)!r}: is a folder of the job: name one of its own")
         if not self.raw.is_dir(): raise UsageError(f"{str(self.raw)!r}: there is no such folder: make it and put files into it, or name another with --raw")
         for p in (self.good, self.bad, self.reports): p.mkdir(parents=True, exist_ok=True)
         return self
@@ -54,7 +56,7 @@ def rules_for(
 # %% ../nbs/05d_ingest.ipynb #5104d5a5
 def job_of(
     name:str|None, raw=None, good=None, bad=None, rules=None, # folders and a rules file, where they are not the usual ones
-    root:Path|None=None, seed:int=0, say=lambda line: None,
+    root:Path|None=None, seed:int=0, say=lambda line: None, docs=None,
 )->Job:
     "The job of a dataset, or of a folder."
     from dsmon_research.config import load_params
@@ -68,7 +70,7 @@ def job_of(
     checks, base = load_checks(rules) if rules else rules_for(name, ds, root, say), raw.resolve().parent
     reports = settings(root).reports/name/"ingest" if root else base/"ingest_reports"
     return Job(name, checks, raw.resolve(), Path(good or base/"good_data").resolve(), Path(bad or base/"bad_data").resolve(), reports, archive_url(root), ds.source if ds else f"ingest:{raw.name}",
-               tuple(ds.key) if ds else (), params.profile.max_values if params else 4096, seed)
+               tuple(ds.key) if ds else (), params.profile.max_values if params else 4096, seed, docs and Path(docs).resolve())
 
 # %% ../nbs/05d_ingest.ipynb #c1c51b0a
 def _known(a, name, digest): # the ingestion of a file, and whether it was split
@@ -184,8 +186,11 @@ def waiting(job:Job)->list[str]: # names
 def _split_noted(job): # what belongs to a plan: the archive is told before the raw file goes
     return lambda plan: _event(job, plan["ingestion"], "split", "done", note=", ".join(f"{Path(to).parent.name}/{Path(to).name}" for _, to in plan["moves"]))
 
-def _report(job, d, send): # the page, then the message
+def _report(job, d, result, send): # the page, then the message
     write_page(job.reports, job.name, d, f"{now():%Y-%m-%d %H:%M} UTC")
+    if job.docs:
+        from dsmon_research.suites import write_docs
+        write_docs(job.docs, job.checks, job.name, d["file"], d["sha256"], result, now(), d["error"] or "")
     return tell(job, d, send=send) if d["bad"] or d["error"] else []
 
 # %% ../nbs/05d_ingest.ipynb #b4eec1e9
@@ -207,7 +212,7 @@ def take(
         split = pool.submit(write_parts, path, raw, digest, result, job.good, job.bad, "rename")
         saved = pool.submit(save, job, path, digest, result, error)
         d = _described(file, digest, result, error, job)
-        told = pool.submit(_report, job, d, send)
+        told = pool.submit(_report, job, d, result, send)
         number, parts, told = saved.result(), split.result(), told.result()
     for channel, why in told: _event(job, number, "alert", "failed" if why else "sent", channel, why or None)
     finish(commit(job.bad, path, digest, parts, drop=True, seen=seen, ingestion=number), _split_noted(job))

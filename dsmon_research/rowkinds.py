@@ -79,15 +79,21 @@ def _timezone_shift(job, name, minutes=None):
     m = minutes if minutes is not None else job.shuffled(_OFFSETS)[0]
     return _move(job, name, m, f"{m:+d} minutes")
 
+def _distinct(v): # integers that include all of v, and where each of v is among them: without a sort where they lie close together
+    if not len(v): return v, v
+    low, high = int(v.min()), int(v.max())
+    return (np.arange(low, high+1), v-low) if high-low < max(len(v), 1000) else np.unique(v, return_inverse=True)
+
 @more("time", "time", (.05, .2, 1.))
 def _daylight_shift(job, name, zone=None, minutes=None):
     "Times in summer are off by an hour."
     c, zone = job.column(name), zone or job.shuffled(("America/New_York", "Europe/Berlin", "Australia/Sydney"))[0]
     if _daily(c): return None
     at = _times_of(c)
-    days, back = np.unique(at[~np.isnat(at)].astype("datetime64[h]"), return_inverse=True)
+    known = ~np.isnat(at)
+    hours, back = _distinct(at[known].astype(np.int64)//60)
     summer = np.zeros(job.n, bool)
-    summer[~np.isnat(at)] = _bool(pc.is_dst(pa.array(days.astype("datetime64[s]")).cast(pa.timestamp("s", "UTC")).cast(pa.timestamp("s", zone))))[back]
+    summer[known] = _bool(pc.is_dst(pa.array(hours*3600).cast(pa.timestamp("s", "UTC")).cast(pa.timestamp("s", zone))))[back]
     m = minutes if minutes is not None else job.shuffled((60, -60))[0]
     return _move(job, name, m, f"{m:+d} minutes in the summer of {zone}", summer)
 
@@ -127,12 +133,15 @@ def _date_format(job, name, form=None):
 def _day_month_swap(job, name):
     "Day and month have changed places."
     c = job.column(name)
-    at = _times_of(c); day = at.astype("datetime64[D]"); month = day.astype("datetime64[M]")
-    with np.errstate(invalid="ignore"): d, m = (day-month).astype(np.int64)+1, month.astype(np.int64) % 12+1
-    rows = job.pick(~np.isnat(at) & (d <= 12) & (d != m))
-    if not len(rows): return None
-    swapped = (month[rows].astype("datetime64[Y]").astype("datetime64[M]")+(d[rows]-1)).astype("datetime64[D]")+(m[rows]-1)
-    days = (swapped-day[rows]).astype(np.int64)
+    at = _times_of(c); can = ~np.isnat(at)
+    number, back = _distinct(at[can].astype(np.int64)//1440) # of days since 1970
+    day = number.astype("datetime64[D]"); month = day.astype("datetime64[M]")
+    d, m = (day-month).astype(np.int64)+1, month.astype(np.int64) % 12+1
+    where = np.zeros(job.n, np.int64); where[can] = back
+    can[can] = ((d <= 12) & (d != m))[back]
+    if not len(rows := job.pick(can)): return None
+    swapped = (month.astype("datetime64[Y]").astype("datetime64[M]")+(d-1)).astype("datetime64[D]")+(m-1) # of days that can be swapped
+    days = (swapped-day).astype(np.int64)[where[rows]]
     if c.array.type == pa.string(): new = _rewrite(c, rows, at[rows]+days*np.timedelta64(1440, "m"))
     else: new = _instants(_ints(c)[0][rows]+days*_per_day(c.array.type), c.array.type)
     return job.cells(name, rows, new, "day and month swapped")
@@ -160,6 +169,8 @@ def _lost_head(job, name):
     "The first rows are gone."
     return (np.arange(min(job.k, job.n), job.n), f"first {min(job.k, job.n)} rows gone") if job.n else None
 
+
+# %% ../nbs/04d_rowkinds.ipynb #1e1b65bd
 def _by_value(job, c): # values in random order, and how many rows the first of them have together
     order = job.rng.permutation(len(coded(c).dictionary))
     return order, np.bincount(codes(c)[c.valid], minlength=len(order))[order].cumsum()
@@ -183,6 +194,7 @@ def _fan_out(job, name, factor=None):
     rows = np.flatnonzero(np.isin(codes(c), some))
     added = np.repeat(job.rng.permutation(rows), factor-1)[:job.k]
     return np.sort(np.concatenate([np.arange(job.n), added])), f"{len(added)} rows more, join on {name} 1:{factor}"
+
 
 # %% ../nbs/04d_rowkinds.ipynb #17dd962a
 def _fresh_texts(texts, known, rng): # texts of the same form that are not known, all different
@@ -237,7 +249,9 @@ def _broken_dependency(job, name, on=None):
         o = job.column(other)
         if o.role in ("empty", "nested") or pa.types.is_floating(o.array.type) or not _determines(o, c): continue
         both = o.valid & c.valid
-        led = np.zeros(job.n, bool); led[np.flatnonzero(both)[np.unique(codes(o)[both], return_index=True)[1]]] = True # first of each group
+        led, at = np.zeros(job.n, bool), np.flatnonzero(both)[::-1]
+        first = np.full(len(coded(o).dictionary), -1); first[codes(o)[at]] = at # written last: the first of each group
+        led[first[first >= 0]] = True
         if not len(rows := job.pick(both & ~led)): continue
         m = len(coded(c).dictionary)
         new = (codes(c)[rows]+job.rng.integers(1, m, len(rows))) % m

@@ -18,7 +18,10 @@ SLOW = "kill or limit or disk or flipped_bytes or ten_thousand or four_at or cap
 TARGETS = { # module -> rounds of tests: (files, -k)
     "archive": [(["tests/test_archive_edges.py"], ""), (["tests/test_archive.py"], f"not ({SLOW})"), (["tests/test_archive.py"], "postgres or four_at_once"), (["tests/test_incidents.py"], "")],
     "calibrate": [(["tests/test_calibrate.py"], ""), (["tests/test_budget.py", "tests/test_feedback.py"], "scores or few or calibr")],
-    "faults": [(["tests/test_faults_edges.py"], ""), (["tests/test_faults.py"], "not random_tables and not text_tables"), (["tests/test_faults.py"], "random_tables or text_tables")],
+    "faults": [(["tests/test_drawn.py", "tests/test_faults_edges.py"], ""), (["tests/test_faults.py"], "not random_tables and not text_tables"), (["tests/test_faults.py"], "random_tables or text_tables")],
+    "cellkinds": [(["tests/test_drawn.py"], ""), (["tests/test_corrupt_edges.py"], ""), (["tests/test_corrupt.py"], "not random_tables"), (["tests/test_corrupt.py"], "random_tables")],
+    "rowkinds": [(["tests/test_drawn.py"], ""), (["tests/test_corrupt_edges.py"], ""), (["tests/test_corrupt.py"], "not random_tables"), (["tests/test_corrupt.py", "tests/test_scenarios.py"], "random_tables or scenario")],
+    "corrupt": [(["tests/test_drawn.py"], ""), (["tests/test_corrupt_edges.py"], ""), (["tests/test_corrupt.py"], "not random_tables"), (["tests/test_corrupt.py"], "random_tables")],
     "words": [(["tests/test_words.py"], ""), (["tests/test_incidents.py", "tests/test_messages.py"], "hostile")],
     "incidents": [(["tests/test_incidents.py"], "not postgresql"), (["tests/test_monitor.py", "tests/test_run.py"], "")],
 }

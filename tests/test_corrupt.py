@@ -67,7 +67,8 @@ def test_old_kinds_are_the_same(kind):
         t, p, m = city(text=text), city(900, text), 1. if KINDS[kind].scope == "table" else .1
         for seed in range(3):
             a, b = corrupt(t, kind, m, gen(seed), past=[p]), apply_fault(t, kind, m, gen(seed), previous=p)
-            assert fingerprint(a.table) == fingerprint(b.table) and np.array_equal(a.mask, b.mask) and a.record | b.record == a.record
+            laid = [fingerprint(x.table.take(pa.array(np.arange(x.table.num_rows)))) for x in (a, b)] # a part of a table may share its buffers
+            assert laid[0] == laid[1] and np.array_equal(a.mask, b.mask) and a.record | b.record == a.record
 
 
 def town(n=1000): # a table on which every kind of the shelf applies

@@ -1,0 +1,147 @@
+"Corners of the fault library: what cannot change is refused, long tables come out as short ones do, chunks and missing cells are no obstacle."
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from dsmon_research.cellkinds import MORE
+from dsmon_research.corrupt import ALL, CannotApply, _Quick, corrupt, every
+from dsmon_research.faults import KINDS, Column, apply_fault
+
+def gen(seed=0): return np.random.default_rng(seed)
+
+@pytest.mark.parametrize("kind,column,values,how", [
+    ("flatline", "v", [5., 5., 5.], dict(level=5)), ("flatline", "v", [None, None, 1.], dict(level=1)), ("category_merge", "v", ["a", "b"]*4, dict(into="nope")), ("category_merge", "v", ["a"]*4, {}), ("category_merge", "v", [1.5, 2.5]*3, {}),
+    ("mix_drift", "v", ["a", "b"]*4, dict(into="nope")), ("mix_drift", "v", [1.5, 2.5]*3, {}), ("mix_drift", "v", ["a", "b"]*4, dict(shape="seasonal", day=0)), ("level_drift", "v", [1, 2, 3], dict(shape="gradual", day=0)),
+    ("broken_dependency", "v", [1.5, 2.5]*3, {}), ("broken_dependency", "v", ["a"]*6, {}), ("stuck_at_last", "v", ["a"], {}), ("stuck_at_last", "v", ["a", "a", "a"], {}), ("mojibake", "v", ["plain", "words"], {}), ("mojibake", "v", ["", ""], {}),
+    ("broken_foreign_key", "v", [True, False], {}), ("broken_foreign_key", "v", [1.5, 2.5], {}), ("broken_foreign_key", "v", pa.array([126, 127], pa.int8()), {}), ("whitespace", "v", ["ab", "cd"], dict(how="doubled")), ("rounding", "v", [10, 20], dict(digits=2)),
+    ("day_month_swap", "v", ["2026-05-05", "2026-01-13"], {}), ("daylight_shift", "v", ["2026-07-01", "2026-07-02"], {}), ("daylight_shift", "v", ["2026-01-05 10:00", "2026-01-06 10:00"], dict(zone="Europe/Berlin")), ("timezone_shift", "v", ["2026-07-01", "2026-07-02"], dict(minutes=60)),
+    ("count_drop", "v", [0, 0], {}), ("split_load", "v", [5], {}), ("count_repeated", "v", [5, 5, 5], {})])
+def test_refused(kind, column, values, how):
+    "What would change nothing is said, and nothing is drawn for it."
+    with pytest.raises(CannotApply, match=kind): corrupt(pa.table({column: values}), kind, .5, gen(), column, **how)
+
+def test_each_pair_once_leaves_nothing_to_contradict():
+    t = pa.table({"k": list("abcdef"), "v": list("xxyyzz")})
+    with pytest.raises(CannotApply): corrupt(t, "broken_dependency", .5, gen(), "v", on="k")
+    again = pa.concat_tables([t, t])
+    got = corrupt(again, "broken_dependency", .25, gen(), "v", on="k")
+    assert got.mask[:6].sum() == 0 and got.mask[:, 1].sum() == 3 and got.record["detail"] == "does not belong to k" # the first of each group stays, so that a reader can tell
+
+def long(n=9000, chunks=3):
+    r = gen(3); at = 1_780_000_000+60*(np.arange(n) % 700)
+    cols = dict(a=pa.array([None if v < .1 else int(1000*v) for v in r.random(n)]), f=r.normal(size=n), g=pa.array([None if v < .05 else round(v, 1) for v in r.random(n)], pa.float64()), t=pa.array(at*10**6, pa.timestamp("us", "UTC")), s=np.array(["née", "b 1", "c", "west"])[r.integers(0, 4, n)],
+                d=pa.array((r.integers(0, 300, n)).astype(np.int32)).cast(pa.date32()), b=r.random(n) < .5, num=[f"{v:.2f}" for v in r.random(n)])
+    t = pa.table(cols); step = -(-n//chunks)
+    return pa.concat_tables([t.slice(i, step) for i in range(0, n, step)])
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_long_tables_as_short_ones(kind):
+    "The quick ways of long and chunked tables give what the plain ones give, to the value."
+    t, old, m = long(), long(5000), 1. if KINDS[kind].scope == "table" else .02
+    for seed in range(2):
+        a, b = corrupt(t, kind, m, gen(seed), past=[old]), apply_fault(t, kind, m, gen(seed), previous=old)
+        assert a.table.schema.equals(b.table.schema, check_metadata=True) and np.array_equal(a.mask, b.mask) and a.record | b.record == a.record
+        assert a.table.equals(b.table)
+        a.table.validate(full=True)
+
+@pytest.mark.parametrize("kind", MORE)
+def test_chunks_do_not_matter(kind):
+    m = 1. if MORE[kind].scope == "table" else .02
+    how = dict(duplicated_keys=dict(key=["a", "f"])).get(kind, {})
+    def go(t):
+        try: return corrupt(t, kind, m, gen(1), **how)
+        except CannotApply: return None
+    a, b = go(long()), go(long().combine_chunks())
+    assert (a is None) == (b is None) and (a is None or a.table.equals(b.table) and np.array_equal(a.mask, b.mask) and a.record == b.record)
+
+COLUMNS = dict(words=["north", "south"]*300, digits=["1", "22"]*300, mixed=["1", "x"]*300, mostly=["x"]*20+["1"]*580, nearly=["x"]*40+["1"]*560, dates=["2026-01-01"]*600, codes=["A1", None, "", "b"]*150, odd=[" 7", "+7.5", "-.5", "1e5"]*150, signs=["-", "?", "%", "§"]*150, empty=[None]*600, blank=[""]*600, ints=list(range(600)),
+               gone=pa.array([None]*600, pa.int64()), nans=[float("nan")]*600, some=[float("nan")]*599+[1.], flags=[True, None]*300)
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_roles_are_the_same(name):
+    "The quick look decides as the exact one, on a part of a longer array too."
+    whole = pa.array(COLUMNS[name]) if not isinstance(COLUMNS[name], pa.Array) else COLUMNS[name]
+    for a in (whole, whole.slice(3), whole.slice(0, 0), whole.slice(7, 400), pa.concat_arrays([whole]*20)):
+        quick, plain = _Quick(a), Column(a)
+        assert quick.role == plain.role and np.array_equal(quick.valid, plain.valid), name
+
+def test_every_skips_what_cannot_be():
+    t = pa.table({"v": [1, 2, 3, 4]*5})
+    got = every(t, .2, gen(), mechanism="mnar")
+    assert set(got) < set(ALL) and "typos" not in got and "dropped_rows" not in got and "unit_change" in got and all(g.record["mechanism"] == "mnar" for g in got.values())
+
+def test_one_part_of_a_table_is_no_copy():
+    t = long(chunks=1)
+    for kind, first in (("truncated_file", 0), ("lost_head", 1800)):
+        got = corrupt(t, kind, .2, gen())
+        assert got.table.equals(t.slice(first, 7200)) and got.record["rows_removed"] == 1800 and len(got.rows_removed) == 1800 and not got.mask.any()
+
+@pytest.mark.parametrize("what,was,shown", [("Celsius as Fahrenheit", 100, 212), ("Celsius as Fahrenheit", -40, -40.001), ("Fahrenheit as Celsius", 212, 100), ("Fahrenheit as Celsius", 50, 10), ("miles as kilometres", 26.2188, 42.195), ("kilometres as miles", 42.195, 26.2188), ("feet as metres", 29032, 8848.95),
+                                            ("pounds as kilograms", 220.462, 100), ("inches as centimetres", 11.811, 30), ("kelvin as Celsius", 300, 26.85)])
+def test_conversions_are_those_of_physics(what, was, shown):
+    t = pa.table({"v": [float(was)+.001*i for i in range(10)]})
+    got = corrupt(t, "converted_unit", 1., gen(), "v", conversion=what)
+    assert got.table["v"][0].as_py() == pytest.approx(shown, rel=1e-4, abs=2e-3) and got.record["detail"] == what
+
+def test_noise_and_drift_have_the_size_that_is_said():
+    r = gen(1); small = pa.table({"v": 5+.01*r.normal(size=4000)})
+    moved = corrupt(small, "noise", 1., gen(), "v", size=.5).table["v"].to_numpy()-small["v"].to_numpy()
+    assert .0045 < moved.std() < .0055 and abs(moved.mean()) < .0005
+    drift = corrupt(small, "level_drift", 1., gen(), "v", size=2., shape="gradual", day=1, days=4).table["v"].to_numpy()-small["v"].to_numpy()
+    assert np.allclose(drift, .5*np.nanstd(small["v"].to_numpy()))
+    whole = pa.table({"v": r.integers(0, 3, 500)}) # numbers that show no decimals move by one at least
+    got = corrupt(whole, "noise", .4, gen(), "v", size=.1)
+    assert got.mask.sum() == 200 and (np.abs(got.table["v"].to_numpy()-whole["v"].to_numpy())[got.mask[:, 0]] >= 1).all()
+
+@pytest.mark.parametrize("digits,was,now", [(-1, 25, 20), (-1, 35, 40), (-1, -25, -20), (-2, 149, 100), (-2, 151, 200), (-3, 1500, 2000)])
+def test_whole_numbers_are_rounded_half_to_even(digits, was, now):
+    assert corrupt(pa.table({"v": [was]}), "rounding", 1., gen(), "v", digits=digits).table["v"][0].as_py() == now
+
+def hours(first, n): return pa.array(np.datetime64(first, "us")+np.arange(n)*np.timedelta64(3_600_000_000, "us"), pa.timestamp("us", "UTC"))
+
+@pytest.mark.parametrize("zone,first,summer", [("Europe/Berlin", "2026-03-28T20:00", slice(5, None)), ("America/New_York", "2026-11-01T00:00", slice(0, 6)), ("Australia/Sydney", "2026-10-03T10:00", slice(6, None))])
+def test_summer_begins_and_ends_on_its_hour(zone, first, summer):
+    got = corrupt(pa.table({"t": hours(first, 12)}), "daylight_shift", 1., gen(), "t", zone=zone, minutes=60)
+    assert got.mask[:, 0].tolist() == [i in range(12)[summer] for i in range(12)]
+
+def test_offsets_are_those_of_places():
+    from datetime import datetime
+    from zoneinfo import ZoneInfo
+    t = pa.table({"t": hours("2026-01-10T00:00", 3)})
+    drawn = {int(corrupt(t, "timezone_shift", 1., gen(s), "t").record["detail"].split()[0]) for s in range(250)}
+    winter = lambda z: int(datetime(2026, 1, 10, tzinfo=ZoneInfo(z)).utcoffset().total_seconds())//60
+    assert drawn >= {winter(z) for z in ("Europe/Berlin", "Europe/Athens", "Europe/Moscow", "America/New_York", "America/Chicago", "America/Los_Angeles", "Pacific/Honolulu", "Asia/Karachi", "Asia/Kolkata", "Asia/Kathmandu", "Asia/Shanghai", "Asia/Tokyo", "Pacific/Auckland")}-{780} | {-60, -120}
+    assert drawn <= {m for d in range(-12, 15) for m in (60*d, 60*d+30, 60*d+45)} and 0 not in drawn
+
+def test_two_rows_are_enough_for_a_doubled_key():
+    got = corrupt(pa.table({"k": ["a", "b"], "v": [1, 2]}), "duplicated_keys", .5, gen(), key=["k"])
+    assert len(set(got.table["k"].to_pylist())) == 1 and got.record["rows_touched"] == 1
+    with pytest.raises(CannotApply): corrupt(pa.table({"k": ["a"], "v": [1]}), "duplicated_keys", .5, gen(), key=["k"])
+
+def test_bursts_and_parts_keep_their_size():
+    t = pa.table({"v": np.arange(1000), "g": ["a", "b", "c", "d"]*250})
+    for m in (.01, .1, .3): assert corrupt(t, "missing", m, gen(3), "v", "burst").mask.sum() == 1000*m
+    gone = corrupt(t, "dropped_segment", .25, gen(2), "g")
+    assert gone.record["rows_removed"] == 250 and len(set(gone.table["g"].to_pylist())) == 3
+    fan = corrupt(t, "fan_out", .1, gen(2), "g", factor=3)
+    assert fan.record["rows_added"] == 100 and np.bincount(fan.index).max() == 3 and set(np.bincount(fan.index)) <= {1, 2, 3}
+
+@pytest.mark.parametrize("kind,unit", [("date32", 1), ("s", 86_400), ("ms", 86_400_000), ("us", 86_400*10**6), ("ns", 86_400*10**9)])
+def test_moments_at_the_end_of_a_type_stay(kind, unit):
+    "What would leave the type's range is not moved; what would not, is, by as much as is said."
+    t, top = (pa.date32(), 2**31-1) if kind == "date32" else (pa.timestamp(kind), 2**63-1)
+    plain = [20_000*unit, -20_000*unit]
+    v = pa.array([top, -top, *plain, None], pa.int64())
+    table = pa.table({"t": v.cast(pa.int32()).cast(t) if kind == "date32" else v.cast(t)})
+    got = corrupt(table, "timezone_shift", 1., gen(), "t", minutes=1440)
+    now = got.table["t"].combine_chunks().cast(pa.int32() if kind == "date32" else pa.int64()).to_pylist()
+    assert now == [top, -top, *(p+unit for p in plain), None] and got.mask[:, 0].tolist() == [False, False, True, True, False]
+
+def test_a_flatline_of_all_rows_leaves_none_out():
+    for seed in range(12): assert corrupt(pa.table({"v": [1., 2., 3., 4.]}), "flatline", 1., gen(seed), "v", level=0).table["v"].to_pylist() == [0., 0., 0., 0.]
+
+def test_unknown_identifiers_differ_from_each_other():
+    known = [f"{a}{d}" for a in "ABCDEFG" for d in range(10)]
+    for seed in range(5):
+        new = corrupt(pa.table({"k": known}), "broken_foreign_key", 1., gen(seed), "k").table["k"].to_pylist()
+        assert len(set(new)) == 70 and not set(new) & set(known)
