@@ -152,7 +152,7 @@ class Plan:
     few:int=150_000      # different values up to which a column of texts is kept whole
     tallied:int=100_000  # the same of numbers and times, which cost less to tally
     small:int=10_000     # different values up to which columns are grouped together
-    cells:int=2_500_000  # of numbers in one answer: 20 MB
+    cells:int=750_000    # of numbers in one answer: 6 MB
     kept:int=40_000      # hashes from which the number of different values is estimated: 0.5 % standard error
     listed:int=1_000_000 # rows up to which the hashed values are collected by the one pass itself
     numbers:int=650_000  # rows in the sample of numbers and times: 0.06 % standard error of a median's rank
@@ -425,11 +425,12 @@ def _routes(t, seen, plan): # columns to group, alone and together; passes over 
     expected = {i: max(likely[i], skewed_distinct(n, d, once, t.n) if once else 0) for i, (d, _, once) in seen.items()}
     most = {"text": plan.few}
     few = [i for i in range(len(t.kinds)) if i not in seen or expected[i] <= most.get(t.kinds[i], min(plan.few, plan.tallied))]
-    many = {i: (level_for(expected[i], plan.kept), seen[i][1]) for i in sorted(set(range(len(t.kinds)))-set(few), key=lambda i: -expected[i])}
+    level = lambda i: level_for(expected[i], plan.kept) if t.kinds[i] != "text" else min(max(level_for(expected[i], plan.kept), level_for(t.n, plan.listed)+1), level_for(expected[i], plan.kept/2)) # half as many hashes where that spares another pass
+    many = {i: (level(i), seen[i][1]) for i in sorted(set(range(len(t.kinds)))-set(few), key=lambda i: -expected[i])}
     together = [i for i in few if t.x(i) == f"c{i}" and (t.kinds[i] == "bool" or i in seen and expected[i] <= plan.small)]
     split = lambda some, size: [some[a:a+size] for a in range(0, len(some), size)]
     texts, numbers = ([i for i in many if (t.kinds[i] == "text") == text] for text in (True, False))
-    per = max(1, min(plan.group, plan.cells//(4*max(np.diff(t.ends, prepend=0), default=1)))) # four row groups at a time keep all threads busy
+    per = max(2, min(plan.group, plan.cells//(4*max(np.diff(t.ends, prepend=0), default=1)))) # two at least: they make the rows' hashes; four row groups at a time
     return [[i] for i in few if i not in together]+split(together, plan.group), [{i: many[i] for i in p} for p in split(texts, plan.group)], [{i: many[i] for i in p} for p in split(numbers, per)]
 
 # %% ../nbs/01c_engine.ipynb #4b7f9966
