@@ -37,14 +37,15 @@ class Update:
 
 # %% ../nbs/03_collect.ipynb #a4542b1d
 _dated = re.compile(r"(?<![0-9])((?:19|20)[0-9]{2})([-_.]?)([0-9]{2})\2([0-9]{2})"
-                    r"(?:[T _-]?([01][0-9]|2[0-3])(?:[:._-]?([0-5][0-9])(?:[:._-]?([0-5][0-9]))?)?)?(?![0-9])")
+                    r"(?:[T _-]?([01][0-9]|2[0-3])[:._-]?([0-5][0-9])(?:[:._-]?([0-5][0-9]))?|T?([01][0-9]|2[0-3]))?(?![0-9])")
+_hour = re.compile(r"[ _-]([01][0-9]|2[0-3])(?![0-9])")
 
 def name_time(
     name:str,        # a file's name without its suffix
 )->datetime|None:    # UTC; None if there is no date in it
     "The first valid date in a name, with its time of day if one follows."
     for m in _dated.finditer(name):
-        try: return datetime(*(int(m[i] or 0) for i in (1, 3, 4, 5, 6, 7)), tzinfo=timezone.utc)
+        try: return datetime(*(int(v or 0) for v in (m[1], m[3], m[4], m[5] or m[8], m[6], m[7])), tzinfo=timezone.utc)
         except ValueError: continue  # 2013-02-30: look further
     return None
 
@@ -65,6 +66,9 @@ def name_times(
 )->list[datetime|None]:    # UTC, one a name
     "The dates in names that were given by one rule: `name_time`, else the day first, the month first, a week (2025-W07), a quarter, a month, a year."
     fine = [name_time(n) for n in names]
+    if None not in fine and len(set(fine)) < len(fine): # several a day: all with an hour behind the date?
+        hours = [_hour.match(n, next(m.end() for m in _dated.finditer(n))) for n in names]
+        return [t+timedelta(hours=int(h[1])) for t, h in zip(fine, hours)] if all(hours) else fine
     if any(fine): return fine
     for form in _coarse:
         times = [_coarse_time(form, n) for n in names]
