@@ -332,9 +332,9 @@ def _squares(keys): # (k, n), used up -> (k,): sums of the squared counts of equ
     keys.sort(axis=1)
     new = np.ones((k, n), bool)
     np.not_equal(keys[:, 1:], keys[:, :-1], out=new[:, 1:])
-    at = new.ravel().nonzero()[0]
-    runs = np.diff(at, append=k*n).astype(float)
-    return np.bincount(at//n, runs*runs, k)
+    at = np.append(new.ravel().nonzero()[0], k*n)
+    runs = np.subtract(at[1:], at[:-1], dtype=float)
+    return np.add.reduceat(runs*runs, at[:-1].searchsorted(np.arange(k)*n)) if n else np.zeros(k)
 
 def pair_squares(
     H:np.ndarray,           # (C, n) hashes of the values

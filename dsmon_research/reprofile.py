@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .faults import Injected
-from .profile import (COLUMN_METRICS, ColumnProfile, Encoded, Profile, _bad_lines, _classes, _finish, _points, _times, agreements, changed_shares, encode, looked_at, pair_squares, numbers,
+from .profile import (COLUMN_METRICS, LOOKED_AT, ColumnProfile, Encoded, Profile, _bad_lines, _classes, _finish, _points, _times, agreements, changed_shares, encode, looked_at, pair_squares, numbers,
                                     offset, partners, profile_column, row_hashes, schema_changes, with_pairs)
 from .read import as_arrow
 from .sketch import NULL, PERCENTS, Sketch, as_numpy, from_numpy, gram_hashes, mix, ranks, text_hashes, value_hashes
@@ -477,9 +477,10 @@ def _said(c, share, agreed): # a column that is still to be settled keeps its pl
 
 def _agreed(p, columns): # how far each column follows another, from what is known of those that are as they were
     at = np.array([p.place.get(id(c), -1) for c in columns], np.int64)
-    known = np.where((at < 0)[:, None] | (at < 0), np.nan, p.squares[np.ix_(at, at)])
-    part = looked_at(p.n)
-    return agreements(pair_squares(H := np.array([c.row_hash[part] for c in columns]), known), H.shape[1]) if columns else []
+    new, part = (at < 0).nonzero()[0].tolist(), looked_at(p.n)
+    H, known = p.hashes[at, part] if p.n <= LOOKED_AT else p.hashes[at[:, None], part], p.squares[at[:, None], at]
+    for i in new: H[i], known[i], known[:, i] = columns[i].row_hash[part], np.nan, np.nan
+    return agreements(pair_squares(H, known), H.shape[1]) if columns else []
 
 def _by_rows(p, jobs):
     "Profiles of rows of the clean update; `jobs`: for each (the rows' numbers in their new order, update before)."
