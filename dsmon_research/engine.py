@@ -8,10 +8,10 @@ Scans a table of any size in DuckDB: all values of columns that repeat, exact su
 __all__ = ['NUMBER', 'TIME', 'kind_of_type', 'quoted', 'engine', 'threads', 'Table', 'read_numbers', 'ahead', 'Plan',
            'expected_distinct', 'skewed_distinct', 'sample_size', 'level_for', 'Scanned', 'group_sql', 'whole_column',
            'facts_sql', 'exact_as_double', 'hash_sql', 'below', 'sample_sql', 'pass_sql', 'number_facts', 'text_facts',
-           'hashed_sketch', 'sketch_sql', 'grouped_sketch', 'text_times', 'spelt_in', 'spelt_sql', 'spelt_facts',
-           'duplicates', 'key_violations', 'text_column', 'tallied_column', 'ValueCounts', 'Hashes', 'length_facts',
-           'spelt_numbers', 'sum_facts', 'spelt_times', 'together', 'TextPlan', 'text_plan', 'measure_piece',
-           'TextColumns', 'scan_text', 'sets_sql', 'pieces', 'scan']
+           'hashed_sketch', 'sketch_sql', 'grouped_sketch', 'matches', 'text_times', 'spelt_in', 'spelt_sql',
+           'spelt_facts', 'duplicates', 'key_violations', 'text_column', 'tallied_column', 'ValueCounts', 'Hashes',
+           'lengths', 'length_facts', 'spelt_numbers', 'sum_facts', 'spelt_times', 'together', 'TextPlan', 'text_plan',
+           'measure_piece', 'TextColumns', 'scan_text', 'sets_sql', 'pieces', 'scan']
 
 # %% ../nbs/01c_engine.ipynb #a076382c
 import glob, math, tempfile
@@ -28,7 +28,7 @@ import pyarrow as pa, pyarrow.compute as pc, pyarrow.parquet as pq
 
 from .project import SourceError, UsageError
 from .read import Records, Text
-from .sketch import BIG, NULL, Sketch, as_numpy, from_numpy, mix, runs, sketch, text_hashes, value_hashes
+from .sketch import BIG, NULL, Sketch, as_numpy, from_numpy, mix, runs, sketch, text_bytes, text_hashes, value_hashes
 from .tally import Tallies, Tally, folded, in_order, sample_rows, tallied_facts
 
 # %% ../nbs/01c_engine.ipynb #8514954b
@@ -217,15 +217,25 @@ def _plain(a): # one array without dictionaries, chunks and views
     if pa.types.is_dictionary(a.type): a = a.dictionary_decode()
     return a.cast(pa.string()) if a.type in (pa.large_string(), pa.string_view()) else a
 
+def _by_hash(texts): # their order, and the hashes in it; texts that share a hash in their own order, for an engine gives them in any
+    h = value_hashes(texts)
+    order = np.argsort(h); h = h[order]
+    at = np.flatnonzero(h[1:] == h[:-1])
+    differ = as_numpy(pc.not_equal(*(texts.take(from_numpy(order[k])) for k in (at, at+1)))) if len(at) else at
+    for v in np.unique(h[at[differ]]):
+        a, b = np.searchsorted(h, v), np.searchsorted(h, v, "right")
+        names = texts.take(from_numpy(order[a:b])).to_pylist()
+        order[a:b] = order[a:b][sorted(range(b-a), key=names.__getitem__)]
+    return order, h
+
 def _sorted(values, counts): # texts by hash, all else by value, NaN last; the hashes of texts
-    h = value_hashes(values) if values.type == pa.string() else None
-    order = np.argsort(h if h is not None else as_numpy(values))
-    return values.take(from_numpy(order)), counts[order], h[order] if h is not None else None
+    if pa.types.is_floating(values.type): x = as_numpy(values); values = from_numpy(x+x.dtype.type(0)) # -0. and 0. are one value, called 0
+    order, h = _by_hash(values) if values.type == pa.string() else (np.argsort(as_numpy(values)), None)
+    return values.take(from_numpy(order)), counts[order], h
 
 def _counted(texts): # different ones by hash, and their counts
-    h = value_hashes(texts := texts.drop_null())
-    order = np.argsort(h)
-    first, counts = runs(h[order])
+    order, h = _by_hash(texts := texts.drop_null())
+    first, counts = runs(h)
     return texts.take(from_numpy(order[first])), counts
 
 def group_sql(t:Table, i:int, where:str="")->str:
@@ -328,13 +338,30 @@ def sketch_sql(t:Table, i:int, level:int)->str:
     return group_sql(t, i, f"where {hash_sql(t, i)} {below(level)}")
 
 def grouped_sketch(answer:pa.Table, level:int, filled:int)->Sketch:
-    "The same from a GROUP BY."
-    return sketch(value_hashes(_plain(answer["v"])), as_numpy(answer["n"]), answer.num_rows+1, level, filled)
+    "The same from a GROUP BY; texts that share a hash by their counts."
+    s = sketch(value_hashes(_plain(answer["v"])), as_numpy(answer["n"]), answer.num_rows+1, level, filled)
+    order = np.lexsort((s.counts, s.hashes)) if (s.hashes[1:] == s.hashes[:-1]).any() else slice(None)
+    return Sketch(level, s.hashes[order], s.counts[order], filled)
 
 # %% ../nbs/01c_engine.ipynb #3445e166
 NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?\s*$"
 TIME = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?\s?(Z|UTC|[+-]\d{2}:?\d{2})?)?$"
 _PARTS = r"^(?P<y>\d{4})-(?P<m>\d{2})-(?P<d>\d{2})(?:[T ](?P<h>\d{2}):(?P<i>\d{2})(?::(?P<s>\d{2})(?:\.\d+)?)?\s?(?P<z>Z|UTC|[+-]\d{2}:?\d{2})?)?$"
+
+_bytes = lambda text: np.isin(np.arange(256), list(text))
+_ends = {NUMBER: (_bytes(b" \t\n\v\f\r+-.0123456789"), _bytes(b" \t\n\v\f\r.0123456789")), TIME: (_bytes(b"0123456789"), _bytes(b"0123456789ZC"))} # with what they begin and end
+
+def matches(
+    texts:pa.Array, # string or large_string, nothing stands at a null
+    pattern:str,    # `NUMBER` or `TIME`
+)->np.ndarray:      # places of the texts that match
+    "Only texts whose first and last byte could be the pattern's are looked at."
+    start, n, raw = text_bytes(texts)
+    if not len(raw): return np.empty(0, np.int64)
+    first, last = _ends[pattern]
+    at = np.flatnonzero((n > 0) & first[raw[np.minimum(start, len(raw)-1)]] & last[raw[start+n-1]])
+    if not len(at): return at
+    return at[as_numpy(pc.match_substring_regex(texts.take(from_numpy(at)) if len(at) < len(texts) else texts, pattern))]
 
 def text_times(
     texts:pa.Array, # that match `TIME`
@@ -508,22 +535,26 @@ class Hashes:
         return s
 
 # %% ../nbs/01c_engine.ipynb #5564e1c4
-def _bytes(texts): # where each begins, its length in bytes, and the bytes of all
-    ends = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset:texts.offset+len(texts)+1]
-    return ends[:-1]-ends[0], np.diff(ends), np.frombuffer(texts.buffers()[2] or b"", np.uint8)[ends[0]:ends[-1]]
+def lengths(
+    texts:pa.Array, # nothing stands at a null
+    filled:np.ndarray|slice=slice(None), # which are not null
+)->tuple[np.ndarray, np.ndarray]: # characters of each (n_texts,); places of the blank ones
+    "Bytes where no text has more than ASCII; only a text that begins at or below a blank is trimmed."
+    start, n, raw = text_bytes(texts)
+    chars, maybe = n if not len(raw) or raw.max() < 128 else as_numpy(pc.utf8_length(texts)), n == 0
+    if texts.null_count: maybe &= filled
+    if len(raw) and raw.min() <= 32: maybe |= (n > 0) & (raw[np.minimum(start, len(raw)-1)] <= 32)
+    at = np.flatnonzero(maybe)
+    return chars, at[as_numpy(pc.utf8_length(pc.ascii_trim_whitespace(texts.take(from_numpy(at))))) == 0] if len(at) else at
 
 def length_facts(
     texts:pa.Array, # as Arrow's reader gives them: nothing stands at a null
     filled:np.ndarray|slice=slice(None), # which are not null, at least one
 )->dict:
     "Shortest, longest and total length in characters, and how many are blank."
-    start, n, raw = _bytes(texts)
-    chars = n if not len(raw) or raw.max() < 128 else as_numpy(pc.utf8_length(texts))
-    chars, maybe = chars[filled], n == 0
-    if texts.null_count: maybe &= filled
-    if len(raw) and raw.min() <= 32: maybe |= (n > 0) & (raw[np.minimum(start, len(raw)-1)] <= 32)
-    blank = int((as_numpy(pc.utf8_length(pc.ascii_trim_whitespace(texts.take(from_numpy(np.flatnonzero(maybe)))))) == 0).sum()) if maybe.any() else 0
-    return dict(filled=len(chars), low=int(chars.min()), high=int(chars.max()), s=int(chars.sum(dtype=np.int64)), blank=blank)
+    chars, blank = lengths(texts, filled)
+    chars = chars[filled]
+    return dict(filled=len(chars), low=int(chars.min()), high=int(chars.max()), s=int(chars.sum(dtype=np.int64)), blank=len(blank))
 
 # %% ../nbs/01c_engine.ipynb #5564e1d1
 def spelt_numbers(texts:pa.Array, filled:np.ndarray|slice=slice(None))->np.ndarray:
@@ -756,5 +787,5 @@ def scan(
     finish=lambda s: s,          # what becomes of each `Scanned`
 )->tuple[list, dict]:            # columns in published order; duplicate_share and, with a key, key_violation_share
     "Everything that the metrics of a large table are made of."
-    np.empty(1 << 22) # 32 MB given back: from now on the C library keeps what is freed, instead of asking the system for each piece's arrays anew
+    np.empty(4_000_000) # 32 MB given back: from now on the C library keeps what is freed, instead of asking the system for each piece's arrays anew
     with engine(threads, memory_limit) as con: return _scan(con, source, key, plan, finish)
