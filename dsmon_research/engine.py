@@ -441,9 +441,9 @@ def _seen(a): # different values of some rows, a centre of the numbers, texts se
 def _look(t, plan): # `_seen` of the first rows
     out, n, wanted = {}, min(plan.probe, t.n), [i for i, k in enumerate(t.kinds) if k not in ("bool", "other")]
     per = max(1, plan.cells//max(n, 1))
-    for a in range(0, len(wanted), per):
-        got = t.rows(wanted[a:a+per], 0, n)
-        out |= {i: _seen(c) for i, c in zip(wanted[a:a+per], got.columns)}
+    some = [wanted[a:a+per] for a in range(0, len(wanted), per)]
+    for columns, got in zip(some, ahead((partial(t.rows, columns, 0, n) for columns in some), t.threads)):
+        out |= {i: _seen(c) for i, c in zip(columns, got.columns)}
     return out
 
 def _routes(t, seen, plan): # columns to group, alone and together; passes over texts; numbers: all column -> (level, centre)
@@ -729,7 +729,7 @@ def _text_pass(t, columns, plan): # question; what to do with the answer
 def _number_passes(t, columns, tallies, plan): # the same of each piece
     def take(answer, last):
         tallies.add(answer, last)
-        return [(i, tallied_column(t, i, tally, plan)) for i, tally in tallies.columns.items()] if last else []
+        return ((i, tallied_column(t, i, tallies.columns.pop(i), plan)) for i in list(tallies.columns)) if last else () # each gone before the next
     return [(partial(read_numbers, t, list(columns), a, b), lambda answer, last=b == t.n: take(answer, last)) for a, b in pieces(t.ends, max(plan.cells//len(columns), 1))]
 
 def _group(t, columns): # the same of value counts
