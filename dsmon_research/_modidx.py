@@ -2911,6 +2911,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'dsmon_research.tally._keep': ('tally.html#_keep', 'dsmon_research/tally.py'),
                                       'dsmon_research.tally._total': ('tally.html#_total', 'dsmon_research/tally.py'),
                                       'dsmon_research.tally._whole_sum': ('tally.html#_whole_sum', 'dsmon_research/tally.py'),
+                                      'dsmon_research.tally._with': ('tally.html#_with', 'dsmon_research/tally.py'),
                                       'dsmon_research.tally.folded': ('tally.html#folded', 'dsmon_research/tally.py'),
                                       'dsmon_research.tally.in_order': ('tally.html#in_order', 'dsmon_research/tally.py'),
                                       'dsmon_research.tally.sample_rows': ('tally.html#sample_rows', 'dsmon_research/tally.py'),
