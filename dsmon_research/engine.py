@@ -8,10 +8,10 @@ Scans a table of any size in DuckDB: all values of columns that repeat, exact su
 __all__ = ['NUMBER', 'TIME', 'kind_of_type', 'quoted', 'engine', 'threads', 'Table', 'read_numbers', 'ahead', 'Plan',
            'expected_distinct', 'skewed_distinct', 'sample_size', 'level_for', 'Scanned', 'group_sql', 'whole_column',
            'facts_sql', 'exact_as_double', 'hash_sql', 'below', 'sample_sql', 'pass_sql', 'number_facts', 'text_facts',
-           'hashed_sketch', 'sketch_sql', 'grouped_sketch', 'matches', 'text_times', 'spelt_in', 'spelt_sql',
-           'spelt_facts', 'duplicates', 'key_violations', 'text_column', 'tallied_column', 'ValueCounts', 'Hashes',
-           'lengths', 'length_facts', 'spelt_numbers', 'sum_facts', 'spelt_times', 'together', 'TextPlan', 'text_plan',
-           'measure_piece', 'TextColumns', 'scan_text', 'sets_sql', 'pieces', 'scan']
+           'hashed_sketch', 'sketch_sql', 'grouped_sketch', 'matches', 'numbers_in', 'text_times', 'spelt_in',
+           'spelt_sql', 'spelt_facts', 'duplicates', 'key_violations', 'text_column', 'tallied_column', 'ValueCounts',
+           'Hashes', 'lengths', 'length_facts', 'spelt_numbers', 'sum_facts', 'spelt_times', 'together', 'TextPlan',
+           'text_plan', 'measure_piece', 'TextColumns', 'scan_text', 'sets_sql', 'pieces', 'scan']
 
 # %% ../nbs/01c_engine.ipynb #a076382c
 import glob, math, tempfile
@@ -363,10 +363,28 @@ def matches(
     if not len(at): return at
     return at[as_numpy(pc.match_substring_regex(texts.take(from_numpy(at)) if len(at) < len(texts) else texts, pattern))]
 
+_figures = _bytes(b"-.0123456789")
+
+def _read_as(texts, type): # all of them, or None
+    try: return as_numpy(texts.cast(type))
+    except pa.ArrowInvalid: return None
+
+def numbers_in(
+    texts:pa.Array, # string or large_string, nothing stands at a null
+)->tuple[np.ndarray, np.ndarray]: # the numbers that they spell, and the place of each
+    "Where there is nothing but digits, signs and points, a text is a number if it can be read as one; else the pattern is asked."
+    raw = text_bytes(texts)[2]
+    x = _read_as(texts, pa.float64()) if len(raw) and not texts.null_count and _figures[raw].all() else None
+    if x is not None and np.isfinite(x).all(): return x, np.arange(len(x))
+    at = matches(texts, NUMBER)
+    return (as_numpy(pc.cast(pc.utf8_trim_whitespace(texts.take(from_numpy(at))), pa.float64())) if len(at) else np.empty(0)), at
+
 def text_times(
     texts:pa.Array, # that match `TIME`
 )->tuple[np.ndarray, np.ndarray]: # seconds since 1970 in UTC (n_times,); (n_texts,) bool: is it a real moment?
     "The moments that ISO texts name."
+    plain = np.isin(text_bytes(texts)[1], [10, 16, 19]).all() # no zone, no fraction: Arrow reads them, unless one is not real
+    if plain and (us := _read_as(texts, pa.timestamp("us"))) is not None: return us//10**6, np.ones(len(texts), bool)
     parts = dict(zip("ymdhisz", pc.extract_regex(texts, _PARTS).flatten()))
     y, m, d, h, i, s = (as_numpy(pc.utf8_lpad(parts[k], width=2, padding="0").cast(pa.int64())) for k in "ymdhis")
     zone = parts["z"].dictionary_encode()
@@ -381,10 +399,9 @@ def spelt_in(
     values:pa.Array, # texts
 )->tuple[float|None, bool]: # mean of the numbers, None without any; are there times?
     "What a sample of texts spells."
-    number, time = pc.match_substring_regex(values, NUMBER), pc.any(pc.match_substring_regex(values, TIME)).as_py()
-    x = as_numpy(pc.cast(pc.utf8_trim_whitespace(values.filter(number)), pa.float64()))
+    x = numbers_in(values)[0]
     x = x[np.isfinite(x)]
-    return (float(f"{x.mean():.3g}") if len(x) else None), bool(time)
+    return (float(f"{x.mean():.3g}") if len(x) else None), bool(len(matches(values, TIME)))
 
 def spelt_sql(
     t:Table,

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from .project import UsageError
 from .diff import snapshot_diff
-from .engine import NUMBER, TIME, Scanned, lengths, matches, scan, text_times
+from .engine import TIME, Scanned, lengths, matches, numbers_in, scan, text_times
 from .metrics import COLUMN_METRICS, TABLE_METRICS, Metric  # noqa: F401
 from .read import Input, as_arrow
 from .sketch import NULL, Sketch, as_numpy, from_numpy, by_frequency, gram_hashes, heavy_hitters, longest_run, mix, quantile_grid, runs, sketch, text_bytes, text_hash, value_hashes
@@ -60,12 +60,12 @@ def numbers(
     "The numbers of a column, whether stored as numbers, booleans or text."
     t, v, c = e.values.type, e.values, e.counts
     if pa.types.is_string(t) or pa.types.is_large_string(t):
-        at = matches(v, NUMBER)
-        if not len(at): return np.empty(0), np.empty(0, np.int64)
-        v, c = pc.cast(pc.utf8_trim_whitespace(v.take(from_numpy(at))), pa.float64()), c[at]
-    elif pa.types.is_boolean(t): v = v.cast(pa.int8())
-    elif not (pa.types.is_integer(t) or pa.types.is_floating(t)): return np.empty(0), np.empty(0, np.int64)
-    x = as_numpy(v).astype(np.float64)+0. # + 0. makes -0. and 0. equal
+        v, at = numbers_in(v)
+        c = c[at]
+    elif pa.types.is_boolean(t): v = as_numpy(v.cast(pa.int8()))
+    elif pa.types.is_integer(t) or pa.types.is_floating(t): v = as_numpy(v)
+    else: return np.empty(0), np.empty(0, np.int64)
+    x = v.astype(np.float64)+0. # + 0. makes -0. and 0. equal
     if (x[1:] >= x[:-1]).all(): return x, c
     order = np.argsort(x, kind="stable")
     return x[order], c[order]

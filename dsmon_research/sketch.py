@@ -78,7 +78,7 @@ def text_hashes(
         on = n > j if least <= j else None
         some = on is not None and np.count_nonzero(on) < len(n)/4
         who = np.flatnonzero(on) if some else slice(None)
-        w = words[at[who]+j]
+        w = words[at[who]+j] if least < most else np.ndarray(len(n), "<u8", raw, j, (most,)).copy() # texts of one length stand at equal distances
         if least < j+8: w &= _ONES >> (np.uint64(64)-np.minimum(n[who]-np.uint64(j), np.uint64(8))*np.uint64(8)) # of the last word only the bytes that are the text's
         new = (h[who] ^ w)*_M
         h[who] = new if some or on is None else np.where(on, new, h)
