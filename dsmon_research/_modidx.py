@@ -2612,6 +2612,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                        'dsmon_research.sketch.gram_hashes': ('sketch.html#gram_hashes', 'dsmon_research/sketch.py'),
                                        'dsmon_research.sketch.heavy_hitters': ('sketch.html#heavy_hitters', 'dsmon_research/sketch.py'),
                                        'dsmon_research.sketch.jaccard': ('sketch.html#jaccard', 'dsmon_research/sketch.py'),
+                                       'dsmon_research.sketch.keep_freed': ('sketch.html#keep_freed', 'dsmon_research/sketch.py'),
                                        'dsmon_research.sketch.longest_run': ('sketch.html#longest_run', 'dsmon_research/sketch.py'),
                                        'dsmon_research.sketch.merge': ('sketch.html#merge', 'dsmon_research/sketch.py'),
                                        'dsmon_research.sketch.merge_grids': ('sketch.html#merge_grids', 'dsmon_research/sketch.py'),

@@ -28,7 +28,7 @@ import pyarrow as pa, pyarrow.compute as pc, pyarrow.parquet as pq
 
 from .project import SourceError, UsageError
 from .read import Records, Text
-from .sketch import BIG, NULL, Sketch, as_numpy, from_numpy, mix, runs, sketch, text_bytes, text_hashes, value_hashes
+from .sketch import BIG, NULL, Sketch, as_numpy, from_numpy, keep_freed, mix, runs, sketch, text_bytes, text_hashes, value_hashes
 from .tally import Tallies, Tally, folded, in_order, sample_rows, tallied_facts
 
 # %% ../nbs/01c_engine.ipynb #8514954b
@@ -804,5 +804,5 @@ def scan(
     finish=lambda s: s,          # what becomes of each `Scanned`
 )->tuple[list, dict]:            # columns in published order; duplicate_share and, with a key, key_violation_share
     "Everything that the metrics of a large table are made of."
-    np.empty(4_000_000) # 32 MB given back: from now on the C library keeps what is freed, instead of asking the system for each piece's arrays anew
+    keep_freed()
     with engine(threads, memory_limit) as con: return _scan(con, source, key, plan, finish)
