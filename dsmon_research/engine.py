@@ -757,7 +757,8 @@ def _answers(t, groups, texts, numbers, tallies, plan): # (column number, Scanne
     passes = [p for columns, of in zip(numbers, tallies) for p in _number_passes(t, columns, of, plan)]
     grouped = [_group(t, columns) for columns in groups]
     todo = [_text_pass(t, columns, plan) for columns in texts]+[x for pair in zip_longest(passes, grouped) for x in pair if x] # in turn: what NumPy works on, and what DuckDB does
-    answers = _progress(ahead(question for question, _ in todo), "profile", len(todo))
+    at_once = min(t.threads, 2) if len(t.kinds) > 4*plan.group else 1 # many short questions leave a core idle one by one
+    answers = _progress(ahead((question for question, _ in todo), at_once), "profile", len(todo))
     for (_, take), answer in zip(todo, answers): yield from take(answer)
 
 def _tallies(t, numbers, plan): # of each group of numbers; the most various two columns make the rows' hashes
