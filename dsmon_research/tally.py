@@ -120,9 +120,11 @@ def tallied_facts(
     return dict(filled=t.filled, finite=t.filled, low=t.low.item(), high=t.high.item(), s=s, q=_total(t.squares), zero=t.zero, negative=t.negative, whole=t.whole)
 
 def in_order(t:Tally)->np.ndarray:
-    "The sampled rows that are filled, sorted."
-    x = np.sort(t.sample.all())
-    return x+x.dtype.type(0) if x.dtype.kind == "f" else x
+    "The sampled rows that are filled, sorted where they lie."
+    x = t.sample.all()
+    x.sort()
+    if x.dtype.kind == "f": x += x.dtype.type(0)
+    return x
 
 # %% ../nbs/01e_tally.ipynb #e1a00011
 class Tallies:
