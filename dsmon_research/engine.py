@@ -217,6 +217,7 @@ def _plain(a): # one array without dictionaries, chunks and views
     if pa.types.is_dictionary(a.type): a = a.dictionary_decode()
     return a.cast(pa.string()) if a.type in (pa.large_string(), pa.string_view()) else a
 
+# %% ../nbs/01c_engine.ipynb #dba9d8d5
 def _by_hash(texts): # their order, and the hashes in it; texts that share a hash in their own order, for an engine gives them in any
     h = value_hashes(texts)
     order = np.argsort(h); h = h[order]
@@ -379,6 +380,7 @@ def numbers_in(
     at = matches(texts, NUMBER)
     return (as_numpy(pc.cast(pc.utf8_trim_whitespace(texts.take(from_numpy(at))), pa.float64())) if len(at) else np.empty(0)), at
 
+# %% ../nbs/01c_engine.ipynb #bbbd201d
 def text_times(
     texts:pa.Array, # that match `TIME`
 )->tuple[np.ndarray, np.ndarray]: # seconds since 1970 in UTC (n_times,); (n_texts,) bool: is it a real moment?

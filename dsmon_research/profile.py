@@ -141,6 +141,7 @@ def trigrams(
     codes = (letters[three//k**2] << 42 | letters[three//k % k] << 21 | letters[three % k]).astype(np.uint64)
     return float(_sum((.5*(log[first]+log[second])-np.log(n3))*n3)/n3.sum()), codes, n3.astype(np.int64)
 
+# %% ../nbs/02_profile.ipynb #044121d0
 def _sampled(values, counts, hashes, most): # texts and counts of at most so many distinct values, chosen by hash
     if len(values) <= most: return values, counts
     s = sketch(value_hashes(values) if hashes is None else hashes, np.arange(len(values)), most)
