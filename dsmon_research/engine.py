@@ -223,10 +223,10 @@ def _by_hash(texts): # their order, and the hashes in it; texts that share a has
     order = np.argsort(h); h = h[order]
     at = np.flatnonzero(h[1:] == h[:-1])
     differ = as_numpy(pc.not_equal(*(texts.take(from_numpy(order[k])) for k in (at, at+1)))) if len(at) else at
-    for v in np.unique(h[at[differ]]):
-        a, b = np.searchsorted(h, v), np.searchsorted(h, v, "right")
-        names = texts.take(from_numpy(order[a:b])).to_pylist()
-        order[a:b] = order[a:b][sorted(range(b-a), key=names.__getitem__)]
+    if differ.any():
+        some = np.flatnonzero(np.isin(h, h[at[differ]]))
+        both = pa.Table.from_arrays([from_numpy(h[some]), texts.take(from_numpy(order[some]))], ["h", "text"])
+        order[some] = order[some][as_numpy(pc.sort_indices(both, [("h", "ascending"), ("text", "ascending")]))]
     return order, h
 
 def _sorted(values, counts): # texts by hash, all else by value, NaN last; the hashes of texts
