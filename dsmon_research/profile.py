@@ -22,10 +22,10 @@ import pyarrow.compute as pc
 
 from .project import UsageError
 from .diff import snapshot_diff
-from .engine import NUMBER, TIME, Scanned, scan, text_times
+from .engine import TIME, Scanned, lengths, matches, numbers_in, scan, text_times
 from .metrics import COLUMN_METRICS, TABLE_METRICS, Metric  # noqa: F401
 from .read import Input, as_arrow
-from .sketch import NULL, Sketch, as_numpy, from_numpy, by_frequency, gram_hashes, heavy_hitters, longest_run, mix, quantile_grid, runs, sketch, text_hash, value_hashes
+from .sketch import NULL, Sketch, as_numpy, from_numpy, by_frequency, gram_hashes, heavy_hitters, longest_run, mix, quantile_grid, runs, sketch, text_bytes, text_hash, value_hashes
 from .words import number_words, shown
 
 # %% ../nbs/02_profile.ipynb #d9ca5f0c
@@ -61,11 +61,12 @@ def numbers(
     "The numbers of a column, whether stored as numbers, booleans or text."
     t, v, c = e.values.type, e.values, e.counts
     if pa.types.is_string(t) or pa.types.is_large_string(t):
-        ok = pc.match_substring_regex(v, NUMBER)
-        v, c = pc.cast(pc.utf8_trim_whitespace(v.filter(ok)), pa.float64()), c[as_numpy(ok)]
-    elif pa.types.is_boolean(t): v = v.cast(pa.int8())
-    elif not (pa.types.is_integer(t) or pa.types.is_floating(t)): return np.empty(0), np.empty(0, np.int64)
-    x = as_numpy(v).astype(np.float64)+0. # + 0. makes -0. and 0. equal
+        v, at = numbers_in(v)
+        c = c[at]
+    elif pa.types.is_boolean(t): v = as_numpy(v.cast(pa.int8()))
+    elif pa.types.is_integer(t) or pa.types.is_floating(t): v = as_numpy(v)
+    else: return np.empty(0), np.empty(0, np.int64)
+    x = v.astype(np.float64)+0. # + 0. makes -0. and 0. equal
     if (x[1:] >= x[:-1]).all(): return x, c
     order = np.argsort(x, kind="stable")
     return x[order], c[order]
@@ -102,15 +103,19 @@ for _a, _b, _k in ((97, 123, 0), (65, 91, 1), (48, 58, 2)): _classes[_a:_b] = _k
 _classes[[9, 10, 13, 32]] = 3
 
 def _points(texts):
-    "Code points of all texts, and the number of the text each belongs to."
-    joined = "".join(texts)
-    lens = np.fromiter(map(len, texts), np.int64, len(texts))
+    "Code points of all texts (a list, or an Arrow array without nulls), the number of the text each belongs to, and their lengths."
+    if isinstance(texts, list): joined, lens = "".join(texts), np.fromiter(map(len, texts), np.int64, len(texts))
+    else:
+        _, lens, raw = text_bytes(texts)
+        if not len(raw) or raw.max() < 128: return raw, np.repeat(np.arange(len(texts)), lens), lens.astype(np.int64)
+        joined, lens = raw.tobytes().decode(), as_numpy(pc.utf8_length(texts)).astype(np.int64)
     return np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), np.uint32), np.repeat(np.arange(len(texts)), lens), lens
 
-def _tally(ids, w, most): # which of the numbers below `most` occur, and their weights
+def _tally(ids, w, most): # which of the numbers below `most` occur, and their weights; a weight of 0 does not count
     if most > 2**20: # a table of all would be larger than what is counted
-        at, ids = np.unique(ids, return_inverse=True)
-        return at, np.bincount(ids, w)
+        on = np.flatnonzero(w)
+        at, ids = np.unique(ids[on], return_inverse=True)
+        return at, np.bincount(ids, w[on])
     n = np.bincount(ids, w, most)
     at = np.flatnonzero(n)
     return at, n[at]
@@ -119,27 +124,29 @@ def _tally(ids, w, most): # which of the numbers below `most` occur, and their w
 def trigrams(
     cp:np.ndarray,    # code points of all texts (n_chars,)
     owner:np.ndarray, # number of the text each belongs to (n_chars,)
-    w:np.ndarray,     # rows that hold each text (n_texts,)
+    w:np.ndarray,     # rows that hold that text (n_chars,), float
 )->tuple[float, np.ndarray, np.ndarray]: # mean index of peculiarity (NaN if no text has three characters), trigram codes and how often each occurs
     "The trigrams of a column, and how unusual they are for their digrams."
     none = np.nan, np.empty(0, np.uint64), np.empty(0, np.int64)
     if len(cp) < 3: return none
-    in2, in3 = owner[:-1] == owner[1:], owner[:-2] == owner[2:]
+    in2 = owner[:-1] == owner[1:]
+    in3 = in2[:-1] & in2[1:]
     if not in3.any(): return none
     there = np.bincount(cp) > 0
     letters, at = np.flatnonzero(there), (np.cumsum(there)-1)[cp]
-    k, even = len(letters), (w == 1).all()
+    k = len(letters)
     pairs = at[:-1]*k+at[1:]
-    two, n2 = _tally(pairs[in2], None if even else w[owner[:-1][in2]], k**2)
-    three, n3 = _tally((pairs[:-1]*k+at[2:])[in3], None if even else w[owner[:-2][in3]], k**3)
+    two, n2 = _tally(pairs, w[:-1]*in2, k**2)
+    three, n3 = _tally(pairs[:-1]*k+at[2:], w[:-2]*in3, k**3)
     log, first, second = np.log(n2), np.searchsorted(two, three//k), np.searchsorted(two, three % k**2)
     codes = (letters[three//k**2] << 42 | letters[three//k % k] << 21 | letters[three % k]).astype(np.uint64)
     return float(_sum((.5*(log[first]+log[second])-np.log(n3))*n3)/n3.sum()), codes, n3.astype(np.int64)
 
+# %% ../nbs/02_profile.ipynb #044121d0
 def _sampled(values, counts, hashes, most): # texts and counts of at most so many distinct values, chosen by hash
-    if len(values) <= most: return values.to_pylist(), counts
+    if len(values) <= most: return values, counts
     s = sketch(value_hashes(values) if hashes is None else hashes, np.arange(len(values)), most)
-    return values.take(from_numpy(s.counts)).to_pylist(), counts[s.counts]
+    return values.take(from_numpy(s.counts)), counts[s.counts]
 
 def text_metrics(
     values:pa.Array,   # distinct texts
@@ -150,14 +157,14 @@ def text_metrics(
     kept:int=1024,     # hashes in the sketch of trigrams
 )->tuple[dict, Sketch]: # metrics; sketch of the trigrams
     "Lengths of all texts; classes of characters, peculiarity and trigrams of at most `most` distinct ones."
-    lens, blank = as_numpy(pc.utf8_length(values)).astype(np.int64), as_numpy(pc.utf8_length(pc.ascii_trim_whitespace(values))) == 0
+    lens, blank = lengths(values)
     out = dict(empty_share=counts[blank].sum()/rows, len_min=lens.min(), len_max=lens.max(), len_mean=lens@counts/counts.sum())
     texts, c = _sampled(values, counts, hashes, most)
     cp, owner, _ = _points(texts)
-    odd, codes, often = trigrams(cp, owner, c)
+    w = c.astype(float)[owner]
+    odd, codes, often = trigrams(cp, owner, w)
     grams = sketch(gram_hashes(codes), often, kept)
     if not len(cp): return out, grams
-    w = c[owner].astype(float)
     share = np.bincount(_classes[np.minimum(cp, 128)], w, minlength=6)/w.sum()
     named = dict(letter_share=share[0]+share[1], upper_share=share[1], digit_share=share[2], space_share=share[3], punct_share=share[4], other_share=share[5])
     return out | named | dict(peculiarity=odd), grams
@@ -179,10 +186,9 @@ def _times(e): # seconds since 1970 of the distinct values that are times, and t
         return as_numpy(v.cast(pa.timestamp("s", tz=getattr(t, "tz", None)), safe=False)), e.counts
     none = np.empty(0), np.empty(0)
     if not (pa.types.is_string(t) or pa.types.is_large_string(t)): return none
-    ok = pc.match_substring_regex(v, TIME)
-    which = np.flatnonzero(as_numpy(ok))
+    which = matches(v, TIME)
     if not len(which): return none
-    seconds, real = text_times(v.filter(ok))
+    seconds, real = text_times(v.take(from_numpy(which)))
     return seconds, e.counts[which[real]]
 
 # %% ../nbs/02_profile.ipynb #46a5bfcb
