@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['COMPARED', 'LOOKED_AT', 'BLOCK', 'Encoded', 'encode', 'numbers', 'quantiles', 'number_metrics', 'trigrams',
            'text_metrics', 'ColumnProfile', 'measure', 'profile_column', 'cell_hash', 'row_hashes', 'diff_rows',
-           'Profile', 'schema_changes', 'partners', 'offset', 'changed_shares', 'looked_at', 'pair_squares',
-           'agreements', 'with_pairs', 'profile_small', 'scanned_column', 'profile_large', 'changes', 'profile_table',
-           'bars', 'profile_rows']
+           'Profile', 'schema_changes', 'partners', 'offset', 'changed_shares', 'looked_at', 'pair_squares', 'taus',
+           'agreements', 'contradictions', 'with_pairs', 'profile_small', 'scanned_column', 'profile_large', 'changes',
+           'profile_table', 'bars', 'profile_rows']
 
 # %% ../nbs/02_profile.ipynb #71ba2219
 import html, json
@@ -359,17 +359,39 @@ def pair_squares(
     return S
 
 # %% ../nbs/02_profile.ipynb #a9ee0003
-def agreements(
+def taus(
     S:np.ndarray,        # (C, C) of `pair_squares`
-    n:int,               # rows that were looked at
-)->list[float|None]:     # in [0, 1]; None where a column follows nothing that could be compared
-    "The best Goodman-Kruskal tau of each column, given another."
-    if n < 2 or not len(S): return [None]*len(S)
+    n:int,               # rows that were looked at, at least 2
+)->np.ndarray:           # (C, C), NaN where nothing is compared: [a, b] how far b follows a
+    "Goodman and Kruskal's tau from pairs of rows."
     pairs = S.diagonal()-n
     with np.errstate(divide="ignore", invalid="ignore"): tau = ((S-n)/pairs[:, None]-pairs/(n*(n-1)))/(1-pairs/(n*(n-1)))
     tau[pairs < n/2] = np.nan
     np.fill_diagonal(tau, np.nan)
+    return tau
+
+def agreements(
+    S:np.ndarray, n:int, # as above, whatever n
+)->list[float|None]:     # in [0, 1]; None where a column follows nothing that could be compared
+    "The best tau of each column, given another."
+    if n < 2 or not len(S): return [None]*len(S)
+    tau = taus(S, n)
     return [None if v < 0 else min(v, 1.) for v in np.where(np.isnan(tau), -1., np.maximum(tau, 0)).max(0).tolist()]
+
+def contradictions(
+    H:np.ndarray, j:int, # (C, n) hashes of the values; a column
+)->tuple[int|None, np.ndarray]: # the column that it follows best, None without any; (n,) bool
+    "Rows in which column `j` is not what it is in most rows of the same group."
+    n = H.shape[1]
+    part = looked_at(n)
+    tau = taus(pair_squares(h := H[:, part]), h.shape[1])[:, j] if n > 1 else np.full(len(H), np.nan)
+    if np.isnan(tau).all(): return None, np.zeros(n, bool)
+    a = int(np.nanargmax(tau))
+    _, group = np.unique(H[a], return_inverse=True)
+    _, pair, count = np.unique(H[a]*_ODD+H[j], return_inverse=True, return_counts=True)
+    most = np.zeros(group.max()+1, np.int64)
+    np.maximum.at(most, group, count[pair])
+    return a, count[pair] < most[group]
 
 def with_pairs(c:ColumnProfile, changed:float|None, agreed:float|None)->ColumnProfile:
     "The column with this `changed_share` and `agreement`; the same object where it has them already."
