@@ -88,7 +88,7 @@ def tables(draw):
 def shown(v): return "nan" if isinstance(v, float) and v != v else float(v) if isinstance(v, (bool, int)) and abs(v) <= 2**53 else 0. if v == 0 else v # what counts as one value
 
 def followed(columns):
-    "Pair by pair: of rows that are equal in one column, how many are equal in the other, beyond chance."
+    "Pair by pair: of rows that are equal in one column, how many are equal in the other, beyond chance; drawn to half where there are fifty pairs."
     n = len(columns[0]) if columns else 0
     pairs = [(i, j) for i in range(n) for j in range(n) if i != j]
     alike = [[c[i] == c[j] and type(c[i]) is type(c[j]) for i, j in pairs] for c in columns]
@@ -97,7 +97,7 @@ def followed(columns):
         chance, best = sum(b)/max(len(pairs), 1), None
         for a in alike:
             if a is b or 2*sum(a) < n or not any(a) or all(a) or not 0 < chance < 1: continue
-            best = max(best if best is not None else 0., (sum(x and y for x, y in zip(a, b))/sum(a)-chance)/(1-chance))
+            best = max(best if best is not None else 0., (sum(x and y for x, y in zip(a, b))/sum(a)-chance)/(1-chance)*sum(a)/(sum(a)+100))
         out.append(best)
     return out
 
