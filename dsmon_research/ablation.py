@@ -24,6 +24,7 @@ GROUPS = {
     "distance to recent updates": ("drift", "shift"),
     "against the update before": ("same_share", "created_share", "updated_share", "deleted_share", "changed_share", "schema_changes"),
     "oldest and newest": ("oldest", "newest"),
+    "one column follows another": ("agreement",),
 }
 
 def without(

@@ -161,7 +161,7 @@ def _entry(
     return cells, hashlib.sha256(before+made_at.encode()+cells+d.digest()).digest()
 
 # %% ../nbs/03c_archive.ipynb #30336315
-REVISION = "0003" # of the tables that this code knows
+REVISION = "0004" # of the tables that this code knows
 
 class Writer:
     "What one transaction adds."

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from .project import SourceError, UsageError
 from .read import as_arrow
-from .sketch import mix
+from .sketch import keep_freed, mix
 from .words import number_words, shown
 
 # %% ../nbs/01d_diff.ipynb #85caaf41
@@ -477,6 +477,7 @@ def snapshot_diff(
     "Rows created, updated, deleted and unchanged, and changes per column; out of core."
     if old is None and side is None: raise UsageError("nothing to compare with: give old, or side with a key")
     if not key and (side or write): raise UsageError("a side file holds keys: give key")
+    keep_freed()
     with _engine(threads, memory_limit) as (con, folder):
         new, old = _open(con, new, "new"), None if old is None else _open(con, old, "old")
         return _diff(con, folder, new, old, key, side, write, _budget(memory_limit))

@@ -8,10 +8,10 @@ Scans a table of any size in DuckDB: all values of columns that repeat, exact su
 __all__ = ['NUMBER', 'TIME', 'kind_of_type', 'quoted', 'engine', 'threads', 'Table', 'read_numbers', 'ahead', 'Plan',
            'expected_distinct', 'skewed_distinct', 'sample_size', 'level_for', 'Scanned', 'group_sql', 'whole_column',
            'facts_sql', 'exact_as_double', 'hash_sql', 'below', 'sample_sql', 'pass_sql', 'number_facts', 'text_facts',
-           'hashed_sketch', 'sketch_sql', 'grouped_sketch', 'text_times', 'spelt_in', 'spelt_sql', 'spelt_facts',
-           'duplicates', 'key_violations', 'text_column', 'tallied_column', 'ValueCounts', 'Hashes', 'length_facts',
-           'spelt_numbers', 'sum_facts', 'spelt_times', 'together', 'TextPlan', 'text_plan', 'measure_piece',
-           'TextColumns', 'scan_text', 'sets_sql', 'pieces', 'scan']
+           'hashed_sketch', 'sketch_sql', 'grouped_sketch', 'matches', 'numbers_in', 'text_times', 'spelt_in',
+           'spelt_sql', 'spelt_facts', 'duplicates', 'key_violations', 'text_column', 'tallied_column', 'ValueCounts',
+           'Hashes', 'lengths', 'length_facts', 'spelt_numbers', 'sum_facts', 'spelt_times', 'together', 'TextPlan',
+           'text_plan', 'measure_piece', 'TextColumns', 'scan_text', 'sets_sql', 'pieces', 'scan']
 
 # %% ../nbs/01c_engine.ipynb #a076382c
 import glob, math, tempfile
@@ -28,7 +28,7 @@ import pyarrow as pa, pyarrow.compute as pc, pyarrow.parquet as pq
 
 from .project import SourceError, UsageError
 from .read import Records, Text
-from .sketch import BIG, NULL, Sketch, as_numpy, from_numpy, mix, runs, sketch, text_hashes, value_hashes
+from .sketch import BIG, NULL, Sketch, as_numpy, from_numpy, keep_freed, mix, runs, sketch, text_bytes, text_hashes, value_hashes
 from .tally import Tallies, Tally, folded, in_order, sample_rows, tallied_facts
 
 # %% ../nbs/01c_engine.ipynb #8514954b
@@ -217,15 +217,26 @@ def _plain(a): # one array without dictionaries, chunks and views
     if pa.types.is_dictionary(a.type): a = a.dictionary_decode()
     return a.cast(pa.string()) if a.type in (pa.large_string(), pa.string_view()) else a
 
+# %% ../nbs/01c_engine.ipynb #dba9d8d5
+def _by_hash(texts): # their order, and the hashes in it; texts that share a hash in their own order, for an engine gives them in any
+    h = value_hashes(texts)
+    order = np.argsort(h); h = h[order]
+    at = np.flatnonzero(h[1:] == h[:-1])
+    differ = as_numpy(pc.not_equal(*(texts.take(from_numpy(order[k])) for k in (at, at+1)))) if len(at) else at
+    if differ.any():
+        some = np.flatnonzero(np.isin(h, h[at[differ]]))
+        both = pa.Table.from_arrays([from_numpy(h[some]), texts.take(from_numpy(order[some]))], ["h", "text"])
+        order[some] = order[some][as_numpy(pc.sort_indices(both, [("h", "ascending"), ("text", "ascending")]))]
+    return order, h
+
 def _sorted(values, counts): # texts by hash, all else by value, NaN last; the hashes of texts
-    h = value_hashes(values) if values.type == pa.string() else None
-    order = np.argsort(h if h is not None else as_numpy(values))
-    return values.take(from_numpy(order)), counts[order], h[order] if h is not None else None
+    if pa.types.is_floating(values.type): x = as_numpy(values); values = from_numpy(x+x.dtype.type(0)) # -0. and 0. are one value, called 0
+    order, h = _by_hash(values) if values.type == pa.string() else (np.argsort(as_numpy(values)), None)
+    return values.take(from_numpy(order)), counts[order], h
 
 def _counted(texts): # different ones by hash, and their counts
-    h = value_hashes(texts := texts.drop_null())
-    order = np.argsort(h)
-    first, counts = runs(h[order])
+    order, h = _by_hash(texts := texts.drop_null())
+    first, counts = runs(h)
     return texts.take(from_numpy(order[first])), counts
 
 def group_sql(t:Table, i:int, where:str="")->str:
@@ -328,18 +339,54 @@ def sketch_sql(t:Table, i:int, level:int)->str:
     return group_sql(t, i, f"where {hash_sql(t, i)} {below(level)}")
 
 def grouped_sketch(answer:pa.Table, level:int, filled:int)->Sketch:
-    "The same from a GROUP BY."
-    return sketch(value_hashes(_plain(answer["v"])), as_numpy(answer["n"]), answer.num_rows+1, level, filled)
+    "The same from a GROUP BY; texts that share a hash by their counts."
+    s = sketch(value_hashes(_plain(answer["v"])), as_numpy(answer["n"]), answer.num_rows+1, level, filled)
+    order = np.lexsort((s.counts, s.hashes)) if (s.hashes[1:] == s.hashes[:-1]).any() else slice(None)
+    return Sketch(level, s.hashes[order], s.counts[order], filled)
 
 # %% ../nbs/01c_engine.ipynb #3445e166
 NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?\s*$"
 TIME = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?\s?(Z|UTC|[+-]\d{2}:?\d{2})?)?$"
 _PARTS = r"^(?P<y>\d{4})-(?P<m>\d{2})-(?P<d>\d{2})(?:[T ](?P<h>\d{2}):(?P<i>\d{2})(?::(?P<s>\d{2})(?:\.\d+)?)?\s?(?P<z>Z|UTC|[+-]\d{2}:?\d{2})?)?$"
 
+_bytes = lambda text: np.isin(np.arange(256), list(text))
+_ends = {NUMBER: (_bytes(b" \t\n\v\f\r+-.0123456789"), _bytes(b" \t\n\v\f\r.0123456789")), TIME: (_bytes(b"0123456789"), _bytes(b"0123456789ZC"))} # with what they begin and end
+
+def matches(
+    texts:pa.Array, # string or large_string, nothing stands at a null
+    pattern:str,    # `NUMBER` or `TIME`
+)->np.ndarray:      # places of the texts that match
+    "Only texts whose first and last byte could be the pattern's are looked at."
+    start, n, raw = text_bytes(texts)
+    if not len(raw): return np.empty(0, np.int64)
+    first, last = _ends[pattern]
+    at = np.flatnonzero((n > 0) & first[raw[np.minimum(start, len(raw)-1)]] & last[raw[start+n-1]])
+    if not len(at): return at
+    return at[as_numpy(pc.match_substring_regex(texts.take(from_numpy(at)) if len(at) < len(texts) else texts, pattern))]
+
+_figures = _bytes(b"-.0123456789")
+
+def _read_as(texts, type): # all of them, or None
+    try: return as_numpy(texts.cast(type))
+    except pa.ArrowInvalid: return None
+
+def numbers_in(
+    texts:pa.Array, # string or large_string, nothing stands at a null
+)->tuple[np.ndarray, np.ndarray]: # the numbers that they spell, and the place of each
+    "Where there is nothing but digits, signs and points, a text is a number if it can be read as one; else the pattern is asked."
+    raw = text_bytes(texts)[2]
+    x = _read_as(texts, pa.float64()) if len(raw) and not texts.null_count and _figures[raw].all() else None
+    if x is not None and np.isfinite(x).all(): return x, np.arange(len(x))
+    at = matches(texts, NUMBER)
+    return (as_numpy(pc.cast(pc.utf8_trim_whitespace(texts.take(from_numpy(at))), pa.float64())) if len(at) else np.empty(0)), at
+
+# %% ../nbs/01c_engine.ipynb #bbbd201d
 def text_times(
     texts:pa.Array, # that match `TIME`
 )->tuple[np.ndarray, np.ndarray]: # seconds since 1970 in UTC (n_times,); (n_texts,) bool: is it a real moment?
     "The moments that ISO texts name."
+    plain = np.isin(text_bytes(texts)[1], [10, 16, 19]).all() # no zone, no fraction: Arrow reads them, unless one is not real
+    if plain and (us := _read_as(texts, pa.timestamp("us"))) is not None: return us//10**6, np.ones(len(texts), bool)
     parts = dict(zip("ymdhisz", pc.extract_regex(texts, _PARTS).flatten()))
     y, m, d, h, i, s = (as_numpy(pc.utf8_lpad(parts[k], width=2, padding="0").cast(pa.int64())) for k in "ymdhis")
     zone = parts["z"].dictionary_encode()
@@ -354,10 +401,9 @@ def spelt_in(
     values:pa.Array, # texts
 )->tuple[float|None, bool]: # mean of the numbers, None without any; are there times?
     "What a sample of texts spells."
-    number, time = pc.match_substring_regex(values, NUMBER), pc.any(pc.match_substring_regex(values, TIME)).as_py()
-    x = as_numpy(pc.cast(pc.utf8_trim_whitespace(values.filter(number)), pa.float64()))
+    x = numbers_in(values)[0]
     x = x[np.isfinite(x)]
-    return (float(f"{x.mean():.3g}") if len(x) else None), bool(time)
+    return (float(f"{x.mean():.3g}") if len(x) else None), bool(len(matches(values, TIME)))
 
 def spelt_sql(
     t:Table,
@@ -414,9 +460,9 @@ def _seen(a): # different values of some rows, a centre of the numbers, texts se
 def _look(t, plan): # `_seen` of the first rows
     out, n, wanted = {}, min(plan.probe, t.n), [i for i, k in enumerate(t.kinds) if k not in ("bool", "other")]
     per = max(1, plan.cells//max(n, 1))
-    for a in range(0, len(wanted), per):
-        got = t.rows(wanted[a:a+per], 0, n)
-        out |= {i: _seen(c) for i, c in zip(wanted[a:a+per], got.columns)}
+    some = [wanted[a:a+per] for a in range(0, len(wanted), per)]
+    for columns, got in zip(some, ahead((partial(t.rows, columns, 0, n) for columns in some), t.threads)):
+        out |= {i: _seen(c) for i, c in zip(columns, got.columns)}
     return out
 
 def _routes(t, seen, plan): # columns to group, alone and together; passes over texts; numbers: all column -> (level, centre)
@@ -508,22 +554,26 @@ class Hashes:
         return s
 
 # %% ../nbs/01c_engine.ipynb #5564e1c4
-def _bytes(texts): # where each begins, its length in bytes, and the bytes of all
-    ends = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset:texts.offset+len(texts)+1]
-    return ends[:-1]-ends[0], np.diff(ends), np.frombuffer(texts.buffers()[2] or b"", np.uint8)[ends[0]:ends[-1]]
+def lengths(
+    texts:pa.Array, # nothing stands at a null
+    filled:np.ndarray|slice=slice(None), # which are not null
+)->tuple[np.ndarray, np.ndarray]: # characters of each (n_texts,); places of the blank ones
+    "Bytes where no text has more than ASCII; only a text that begins at or below a blank is trimmed."
+    start, n, raw = text_bytes(texts)
+    chars, maybe = n if not len(raw) or raw.max() < 128 else as_numpy(pc.utf8_length(texts)), n == 0
+    if texts.null_count: maybe &= filled
+    if len(raw) and raw.min() <= 32: maybe |= (n > 0) & (raw[np.minimum(start, len(raw)-1)] <= 32)
+    at = np.flatnonzero(maybe)
+    return chars, at[as_numpy(pc.utf8_length(pc.ascii_trim_whitespace(texts.take(from_numpy(at))))) == 0] if len(at) else at
 
 def length_facts(
     texts:pa.Array, # as Arrow's reader gives them: nothing stands at a null
     filled:np.ndarray|slice=slice(None), # which are not null, at least one
 )->dict:
     "Shortest, longest and total length in characters, and how many are blank."
-    start, n, raw = _bytes(texts)
-    chars = n if not len(raw) or raw.max() < 128 else as_numpy(pc.utf8_length(texts))
-    chars, maybe = chars[filled], n == 0
-    if texts.null_count: maybe &= filled
-    if len(raw) and raw.min() <= 32: maybe |= (n > 0) & (raw[np.minimum(start, len(raw)-1)] <= 32)
-    blank = int((as_numpy(pc.utf8_length(pc.ascii_trim_whitespace(texts.take(from_numpy(np.flatnonzero(maybe)))))) == 0).sum()) if maybe.any() else 0
-    return dict(filled=len(chars), low=int(chars.min()), high=int(chars.max()), s=int(chars.sum(dtype=np.int64)), blank=blank)
+    chars, blank = lengths(texts, filled)
+    chars = chars[filled]
+    return dict(filled=len(chars), low=int(chars.min()), high=int(chars.max()), s=int(chars.sum(dtype=np.int64)), blank=len(blank))
 
 # %% ../nbs/01c_engine.ipynb #5564e1d1
 def spelt_numbers(texts:pa.Array, filled:np.ndarray|slice=slice(None))->np.ndarray:
@@ -698,7 +748,7 @@ def _text_pass(t, columns, plan): # question; what to do with the answer
 def _number_passes(t, columns, tallies, plan): # the same of each piece
     def take(answer, last):
         tallies.add(answer, last)
-        return [(i, tallied_column(t, i, tally, plan)) for i, tally in tallies.columns.items()] if last else []
+        return ((i, tallied_column(t, i, tallies.columns.pop(i), plan)) for i in list(tallies.columns)) if last else () # each gone before the next
     return [(partial(read_numbers, t, list(columns), a, b), lambda answer, last=b == t.n: take(answer, last)) for a, b in pieces(t.ends, max(plan.cells//len(columns), 1))]
 
 def _group(t, columns): # the same of value counts
@@ -709,7 +759,8 @@ def _answers(t, groups, texts, numbers, tallies, plan): # (column number, Scanne
     passes = [p for columns, of in zip(numbers, tallies) for p in _number_passes(t, columns, of, plan)]
     grouped = [_group(t, columns) for columns in groups]
     todo = [_text_pass(t, columns, plan) for columns in texts]+[x for pair in zip_longest(passes, grouped) for x in pair if x] # in turn: what NumPy works on, and what DuckDB does
-    answers = _progress(ahead(question for question, _ in todo), "profile", len(todo))
+    at_once = min(t.threads, 2) if len(t.kinds) > 4*plan.group else 1 # many short questions leave a core idle one by one
+    answers = _progress(ahead((question for question, _ in todo), at_once), "profile", len(todo))
     for (_, take), answer in zip(todo, answers): yield from take(answer)
 
 def _tallies(t, numbers, plan): # of each group of numbers; the most various two columns make the rows' hashes
@@ -756,5 +807,5 @@ def scan(
     finish=lambda s: s,          # what becomes of each `Scanned`
 )->tuple[list, dict]:            # columns in published order; duplicate_share and, with a key, key_violation_share
     "Everything that the metrics of a large table are made of."
-    np.empty(1 << 22) # 32 MB given back: from now on the C library keeps what is freed, instead of asking the system for each piece's arrays anew
+    keep_freed()
     with engine(threads, memory_limit) as con: return _scan(con, source, key, plan, finish)

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .features import metric_of
-from .profile import encode, profile_column, row_hashes
+from .profile import contradictions, encode, profile_column, row_hashes
 from .sketch import as_numpy, value_hashes
 from .words import band_words, number_words
 
@@ -96,9 +96,14 @@ def culprit_rows(
     col = table.column(table.column_names.index(c))
     up = reason["expected_high"] is None or reason["observed"] > reason["expected_high"]
     if m == "null_share" and up: return as_numpy(pc.is_null(col)).copy()
+    if m == "agreement": return None if up else _strangers(table, c)
     e = encode(col)
     by_value = _culprit_values(e, m, reason, up, seen)
     return None if by_value is None else np.append(by_value, False)[e.codes]
+
+def _strangers(table, c): # rows that contradict the column which this one follows
+    at, rows = contradictions(np.array([profile_column(n, table.column(i)).row_hash for i, n in enumerate(table.column_names)]), table.column_names.index(c))
+    return None if at is None or not rows.any() else rows
 
 def _culprit_values(e, m, reason, up, seen): # which distinct values make the reason
     from dsmon_research.engine import NUMBER

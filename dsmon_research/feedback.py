@@ -16,7 +16,7 @@ from .surprise import MEMBERS, Record
 
 # %% ../nbs/08f_feedback.ipynb #7af21a0f
 _families = {"missing": "null_share empty_share", "values": "novel_share lost_share novel_grams distinct unique_share top_share drift", "type": "numeric_share time_share nonfinite_share integer_share",
-             "text": "len_min len_mean len_max letter_share upper_share digit_share space_share punct_share other_share peculiarity", "time": "oldest newest", "change": "changed_share"}
+             "text": "len_min len_mean len_max letter_share upper_share digit_share space_share punct_share other_share peculiarity", "time": "oldest newest", "change": "changed_share", "relation": "agreement"}
 _family_of = {m: f for f, ms in _families.items() for m in ms.split()} # all others are levels: mean, quantiles, extremes, shares of zeros
 
 def patterns(

@@ -254,6 +254,7 @@ def _rows(file, a, b): # rows a to b-1, from the row groups that hold them
         some = [i for i in range(f.num_row_groups) if ends[i+1] > a and ends[i] < b]
         return f.read_row_groups(some).slice(a-ends[some[0]], b-a) if some else f.schema_arrow.empty_table()
 
+# %% ../nbs/03a_history.ipynb #1cce588a
 def read_part(
     ix:Index, first:int, stop:int,
 )->History:

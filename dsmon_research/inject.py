@@ -56,8 +56,10 @@ def variant(
         except CannotApply: continue
     return None
 
-def _touched(table, got): # names of the columns that differ (None = all)
-    return None if got.cells is None else [table.column_names[i] for i in got.cells]
+def _touched(got, table, clean, now): # names of the columns that differ, and of those that follow them more or less now (None = all)
+    if got.cells is None: return None
+    follow = {c.name for was, c in zip(clean.columns, now.columns) if c.metrics.get("agreement") != was.metrics.get("agreement")}
+    return sorted({table.column_names[i] for i in got.cells} | follow)
 
 # %% ../nbs/04a_inject.ipynb #640517ac
 def _measured(table, key, previous, name, max_values): # the clean update's profile, and a function from its variants to theirs
@@ -97,7 +99,7 @@ def _worlds(ups, key, p, seed, name, start, max_values, later): # for each updat
                     todo.append((base | dict(role="probe", day_of_episode=1) | probe.record, probe, previous, before))
         profiles = variants([v for _, *v in todo], later)
         last = [(todo[kept[s]][1].table, profiles[kept[s]], True) if s in kept else (table, clean, False) for s in range(p.seeds)]
-        yield [(rec, profile, _touched(table, got)) for (rec, got, *_), profile in zip(todo, profiles)]
+        yield [(rec, profile, _touched(got, table, clean, profile)) for (rec, got, *_), profile in zip(todo, profiles)]
 
 _kept = ("seed", "update", "t", "role", "episode", "day_of_episode", "kind", "family", "column", "columns", "magnitude", "share", "detail", "n_rows")
 

@@ -18,6 +18,8 @@ class Metric:
 
 _EXACT = {"rows", "duplicate_share", "key_violation_share", "unique_share", "top_share", "numeric_share"}
 
+
+# %% ../nbs/00c_metrics.ipynb #930a590b
 _register = [
     ("null_share", "share", "is empty in {} of rows"),
     ("empty_share", "share", "holds blank text in {} of rows"),
@@ -52,8 +54,10 @@ _register = [
     ("oldest", "time", "starts at {}"),
     ("newest", "time", "ends at {}"),
     ("changed_share", "share", "differs from the update before in {} of the rows they share"),
+    ("agreement", "share", "follows another column to {}"),
 ]
 COLUMN_METRICS = {n: Metric(n, k, w) for n, k, w in _register}
+
 
 # %% ../nbs/00c_metrics.ipynb #f37561b8
 TABLE_METRICS = {n: Metric(n, k, w) for n, k, w in [

@@ -179,7 +179,7 @@ def propose(
     usual:float=1., least:int=20, # the project's budget; past updates that a verdict needs
 )->Proposal:
     "Look at a source; `SourceError` if there is nothing to look at, `UsageError` if the key is not there."
-    from dsmon_research.collect import name_time, updates
+    from dsmon_research.collect import name_times, updates
     found = list(updates(source, None, root))
     if not found: raise SourceError(f"{source.partition(':')[0]}: the source can be read but has no update yet: try again when there is one")
     there = found[-1].profile and found[-1].profile() # where the source measures itself there are no rows to look at
@@ -190,7 +190,7 @@ def propose(
     times = [u.time for u in found]
     r = rhythm(times)
     if r.every is None and known and known.every: r = Rhythm(known.every, None, (), 30.44*86400/known.every)
-    if r.every is None and 0 < len(odd := [u.id for u in found if name_time(u.id) is None]) < len(found): r = Rhythm(undated=tuple(odd[:3]))
+    if r.every is None and 0 < len(odd := [u.id for u, t in zip(found, name_times([u.id for u in found])) if t is None]) < len(found): r = Rhythm(undated=tuple(odd[:3]))
     return Proposal(source, len(found), there.table["rows"] if there else sum(t.num_rows for t in tables)/len(tables), tuple(columns), tuple(key or (known.key if known else ()) or propose_key(tables)),
                     (known.time if known else None) or (propose_time(tables[0]) if tables else None), propose_season(times), r, propose_budget(r, len(found), usual, least), bad)
 

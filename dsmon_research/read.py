@@ -33,6 +33,14 @@ def _utf8(
     except UnicodeDecodeError: return raw.decode("utf-8", "dsmon-latin-1").encode(), "latin-1"
     return raw, "utf-8"
 
+# %% ../nbs/01b_read.ipynb #4d8550e5
+_nul = "\ufdd0"
+def _masked(data): return data.replace(b"\0", _nul.encode()) if b"\0" in data else data
+
+def _unmasked(table): # a table or batch of texts with its zero bytes again
+    import pyarrow.compute as pc
+    return type(table).from_arrays([pc.replace_substring(c, _nul, "\0") for c in table.columns], names=table.schema.names)
+
 # %% ../nbs/01b_read.ipynb #16ea7970
 _text_options = dict(default_column_type=pa.string(), null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False)
 _as_text = pcsv.ConvertOptions(**_text_options)
@@ -131,6 +139,7 @@ def _read_text(
 )->pa.Table:      # text columns
     "The file's table, as published."
     data, encoding = _utf8(raw)
+    nul, data = b"\0" in data, _masked(data)
     data = data.lstrip(b"\r\n")
     if not data: return pa.table({}).replace_schema_metadata({"bad_lines": "0", "encoding": encoding})
     if not data.endswith((b"\n", b"\r")): data += b"\n"
@@ -140,6 +149,7 @@ def _read_text(
     whole = not odd or odd[-1][0] < table.num_rows+len(odd)
     bad = len(odd)+int(whole and _unclosed(table, data))
     if odd: table = _restore(table, odd, delimiter)
+    if nul: table = _unmasked(table)
     names = column_names([c[0].as_py() for c in table.columns])
     return table.slice(1).rename_columns(names).replace_schema_metadata({"bad_lines": str(bad), "encoding": encoding, "delimiter": delimiter})
 
@@ -205,7 +215,7 @@ class _Pieces:
         bom, wide = next(((b, n) for b, n in _boms if head.startswith(b)), (codecs.BOM_UTF8 if head.startswith(codecs.BOM_UTF8) else b"", None))
         self.file.seek(len(bom))
         self.wide = codecs.getincrementaldecoder(wide)("replace") if wide else None
-        self.held, self.ready, self.done = b"", b"", False
+        self.held, self.ready, self.done, self.nul = b"", b"", False, False # nul: has one been masked?
 
     def close(self): self.file.close(); self.closed = True
     def used(self): return self.file.tell()
@@ -217,6 +227,7 @@ class _Pieces:
     def _more(self, n):
         raw = self.file.read(n)
         data, self.done = self.wide.decode(raw, not raw).encode() if self.wide else self._valid(raw), not raw
+        if b"\0" in data: self.nul, data = True, _masked(data)
         if not self.end: data = data.lstrip(b"\r\n")
         if self.done and (self.end+data) and not (self.end+data).endswith((b"\n", b"\r")): data += b"\n"
         self.end, self.ready = (data if len(data) > 4096 else self.end+data)[-4096:], data
@@ -262,10 +273,11 @@ class Records:
 
     def _read(self, size):
         file, skip = _Pieces(self.text.path), self._good
+        self._file = file
         try:
             for batch in self._open(file, size):
                 batch, skip = batch.slice(skip), max(skip-batch.num_rows, 0)
-                if batch.num_rows: self._good += batch.num_rows; self._last = batch; yield batch
+                if batch.num_rows: self._good += batch.num_rows; self._last = batch; yield _unmasked(batch) if file.nul else batch
                 if len(self._odd) >= 10_000: yield from self._fitted()
             while self._odd: yield from self._fitted()
             self.rows = self._good-1+self.bad
@@ -277,6 +289,7 @@ class Records:
         del self._odd[:10_000]
         table, _ = _cells("".join(self._fit(cells, text)+"\n" for _, cells, text in some).encode(), self.text.delimiter, blanks=len(self.text.names) == 1)
         self._past, self.bad = some[-1][0], self.bad+len(some)
+        table = _unmasked(table) if self._file.nul else table
         yield from table.rename_columns(self.text.columns).combine_chunks().to_batches()
 
 # %% ../nbs/01b_read.ipynb #a1c0de33
@@ -296,6 +309,7 @@ def text_source(
     table, odd = _cells(data, delimiter)
     if table.num_columns == 1: table, odd = _cells(data, delimiter, blanks=True)
     if odd: table = _restore(table, odd, delimiter)
+    if file.nul: table = _unmasked(table)
     if table.num_rows < 2: return None
     names = column_names([c[0].as_py() for c in table.columns])
     return Text(path, tuple(names), delimiter, round(path.stat().st_size/(share*len(data))*(table.num_rows-1)), table.slice(1).rename_columns(names))

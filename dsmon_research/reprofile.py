@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .faults import Injected
-from .profile import (COLUMN_METRICS, ColumnProfile, Encoded, Profile, _bad_lines, _classes, _finish, _points, _times, changed_shares, encode, numbers,
-                                    offset, partners, profile_column, row_hashes, schema_changes, with_change)
+from .profile import (COLUMN_METRICS, LOOKED_AT, ColumnProfile, Encoded, Profile, _bad_lines, _classes, _finish, _points, _times, agreements, changed_shares, encode, looked_at, pair_squares, numbers,
+                                    offset, partners, profile_column, row_hashes, schema_changes, with_pairs)
 from .read import as_arrow
 from .sketch import NULL, PERCENTS, Sketch, as_numpy, from_numpy, gram_hashes, mix, ranks, text_hashes, value_hashes
 
@@ -462,17 +462,25 @@ def _facts(p, n, k, distinct, broken, b, same, known, kept, schema): # table met
 
 # %% ../nbs/02c_reprofile.ipynb #65c3e4be
 def _compared(p, columns, b, rows, keys, partner=None): # the columns with the share of their rows that changed since the update before
-    if not b or not b.rows: return columns
+    agreed = _agreed(p, columns)
+    if not b or not b.rows: return [_said(c, None, a) for c, a in zip(columns, agreed)]
     if partner is None: partner = b.partner if (keys is None if b.keyed else offset(rows, b.profile.rows) == b.offset) else partners(rows, keys, b.profile)
     known = dict(zip(map(id, p.profile.columns), b.shares)) if partner is b.partner else {}
     new = [c for c in columns if id(c) not in known]
     known |= zip(map(id, new), changed_shares([c.name for c in new], [c.row_hash for c in new], partner, b.profile))
-    return [_said(c, known[id(c)]) for c in columns]
+    return [_said(c, known[id(c)], a) for c, a in zip(columns, agreed)]
 
-def _said(c, share): # a column that is still to be settled keeps its place
-    if c.metrics is not None: return with_change(c, share)
-    c.metrics = {} if share is None else dict(changed_share=share)
+def _said(c, share, agreed): # a column that is still to be settled keeps its place
+    if c.metrics is not None: return with_pairs(c, share, agreed)
+    c.metrics = {k: v for k, v in (("changed_share", share), ("agreement", agreed)) if v is not None}
     return c
+
+def _agreed(p, columns): # how far each column follows another, from what is known of those that are as they were
+    at = np.array([p.place.get(id(c), -1) for c in columns], np.int64)
+    new, part = (at < 0).nonzero()[0].tolist(), looked_at(p.n)
+    H, known = p.hashes[at, part] if p.n <= LOOKED_AT else p.hashes[at[:, None], part], p.squares[at[:, None], at]
+    for i in new: H[i], known[i], known[:, i] = columns[i].row_hash[part], np.nan, np.nan
+    return agreements(pair_squares(H, known), H.shape[1]) if columns else []
 
 def _by_rows(p, jobs):
     "Profiles of rows of the clean update; `jobs`: for each (the rows' numbers in their new order, update before)."
@@ -481,7 +489,9 @@ def _by_rows(p, jobs):
     for i, c in enumerate(p.columns):
         if c.odd:
             for got, (index, _) in zip(columns, jobs): got[i] = profile_column(p.names[i], p.table.column(i).take(from_numpy(index)), p.max_values)
-    return [_taken(p, c, *job) for c, job in zip(columns, jobs)]
+    got = [_taken(p, c, *job) for c, job in zip(columns, jobs)]
+    if not hasattr(p, "squares"): p.squares, p.place = got[0][1], {id(c): i for i, c in enumerate(got[0][0].columns)} # of the clean update itself
+    return [profile for profile, _ in got]
 
 def _counts(p, index): # rows per value: all again, or the clean ones and the difference
     w = np.bincount(index, minlength=p.n)
@@ -504,7 +514,11 @@ def _taken(p, columns, index, previous): # rows by their numbers, so that nothin
         partner = b.partner[index] if b.keyed else partners(rows, None, b.profile)
         for c, v in zip(columns, changed_shares(p.names, [c.row_hash for c in columns], partner, b.profile)):
             if v is not None: c.metrics["changed_share"] = v
-    return Profile(table, columns, rows, keys, p.name)
+    part = looked_at(len(index))
+    squares = pair_squares(np.array([c.row_hash[part] for c in columns])) if columns else np.empty((0, 0))
+    for c, v in zip(columns, agreements(squares, len(rows[part]))):
+        if v is not None: c.metrics["agreement"] = v
+    return Profile(table, columns, rows, keys, p.name), squares
 
 # %% ../nbs/02c_reprofile.ipynb #5d83f3fa
 def settle(
@@ -616,8 +630,9 @@ def _without(p, i, previous):
     return _changed(p, columns, rows, slice(None), None, None, previous)
 
 def _again(c, share): # the column as it was; where that is still to be settled, it will be told
-    if c.sketch is not None: return with_change(c, share)
-    d = replace(c, metrics={} if share is None else dict(changed_share=share))
+    agreed = c.metrics.get("agreement")
+    if c.sketch is not None: return with_pairs(c, share, agreed)
+    d = replace(c, metrics={k: v for k, v in (("changed_share", share), ("agreement", agreed)) if v is not None})
     vars(c).setdefault("repeated", []).append(d)
     return d
 

@@ -102,9 +102,10 @@ def until(
 
 def _profiled(table, before, made, key, name, max_values): # rows as `inject` writes them, all of one update
     was = profile_update(before, key, None, name, max_values)
-    profiles = reprofile(Prepared(table, key, was, name, max_values), [(got, was, before) for got in made])
+    ready = Prepared(table, key, was, name, max_values)
+    profiles = reprofile(ready, [(got, was, before) for got in made])
     lean = [Profile(p.table, [_lean(c) for c in p.columns], None) for p in profiles]
-    touched = [_touched(table, got) for got in made]
+    touched = [_touched(got, table, ready.profile, now) for got, now in zip(made, profiles)]
     return profile_rows(list(range(len(made))), lean, [None if t is None else set(t) for t in touched], "record"), [t is None for t in touched]
 
 def judged(

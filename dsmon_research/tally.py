@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from .sketch import NULL, Sketch, as_numpy, from_numpy, merge, mix, number_hashes, runs, value_hashes
+from .sketch import NULL, Sketch, as_numpy, from_numpy, mix, number_hashes, runs, value_hashes
 
 # %% ../nbs/01e_tally.ipynb #e1a00007
 BLOCK = 65_536 # rows
@@ -37,12 +37,12 @@ def _whole_sum(v, low, high): # of whole numbers, exactly
 
 class Pile:
     "Numbers that come bit by bit, in one array: thousands of small ones would pin the memory that large ones between them give back."
-    def __init__(self): self.a, self.n = np.empty(0), 0
+    def __init__(self, room:int=0): self.a, self.n, self.room = np.empty(0), 0, room # numbers that are sure to come
     def __len__(self): return self.n
     def all(self)->np.ndarray: return self.a[:self.n]
     def add(self, x:np.ndarray):
         if self.n+len(x) > len(self.a):
-            wider = np.empty(2*(self.n+len(x)), x.dtype)
+            wider = np.empty(max(2*(self.n+len(x)), self.room), x.dtype)
             wider[:self.n] = self.all(); self.a = wider
         self.a[self.n:self.n+len(x)] = x; self.n += len(x)
 
@@ -89,15 +89,23 @@ def _figures(t, v): # of the filled rows of a block
 
 def _keep(t, h): # hashes below the threshold
     t.hashes.add(h[h <= np.uint64(2**(64-t.level)-1)])
-    if len(t.hashes) > 1_000_000: folded(t)
+    if len(t.hashes) > 250_000: folded(t)
+
+def _with(a, b): # a sketch and a smaller one: what `merge` gives, without sorting both
+    at = np.searchsorted(a.hashes, b.hashes)
+    known = a.hashes[np.minimum(at, max(len(a.hashes)-1, 0))] == b.hashes if len(a.hashes) else np.zeros(len(b.hashes), bool)
+    a.counts[at[known]] += b.counts[known]
+    at, new = at[~known], ~known
+    return Sketch(a.level, np.insert(a.hashes, at, b.hashes[new]), np.insert(a.counts, at, b.counts[new]), b.total)
 
 def folded(t:Tally)->Sketch:
     "The sketch of all rows so far."
-    h = np.sort(t.hashes.all()).astype(np.uint64, copy=False)
+    h = t.hashes.all().astype(np.uint64, copy=False)
+    h.sort()
     first, counts = runs(h)
-    new = Sketch(t.level, h[first], counts, t.filled).fit(t.most)
-    t.sketch = new if t.sketch is None else merge(t.sketch, new, t.most)
-    t.level, t.hashes, t.sketch.total = t.sketch.level, Pile(), t.filled
+    new = Sketch(t.level, h[first], counts, t.filled)
+    t.sketch = (new if t.sketch is None else _with(t.sketch, new)).fit(t.most)
+    t.level, t.hashes.n, t.sketch.total = t.sketch.level, 0, t.filled
     return t.sketch
 
 # %% ../nbs/01e_tally.ipynb #e1a0000e
@@ -112,9 +120,11 @@ def tallied_facts(
     return dict(filled=t.filled, finite=t.filled, low=t.low.item(), high=t.high.item(), s=s, q=_total(t.squares), zero=t.zero, negative=t.negative, whole=t.whole)
 
 def in_order(t:Tally)->np.ndarray:
-    "The sampled rows that are filled, sorted."
-    x = np.sort(t.sample.all())
-    return x+x.dtype.type(0) if x.dtype.kind == "f" else x
+    "The sampled rows that are filled, sorted where they lie."
+    x = t.sample.all()
+    x.sort()
+    if x.dtype.kind == "f": x += x.dtype.type(0)
+    return x
 
 # %% ../nbs/01e_tally.ipynb #e1a00011
 class Tallies:
@@ -128,6 +138,7 @@ class Tallies:
     ):
         self.columns, self.sample, self.pair, self.below = columns, rows, pair, np.uint64(2**(64-level)-1)
         self.rest, self.at, self.rows = None, 0, Pile()
+        for t in columns.values(): t.sample.room = len(rows)
 
     def add(self, table:pa.Table, last:bool):
         "Take in the next rows."

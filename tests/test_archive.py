@@ -120,7 +120,7 @@ def test_an_archive_of_0001_is_brought_up_to_date(url, tmp_path):
     from dsmon_research.incidents import feedback, incidents, wake
     _of_0001(url, tmp_path)
     with pytest.raises(UsageError, match="dsmon archive migrate"), Archive(url) as a: a.history("shop")
-    assert [s[:6] for s in migrate(url)] == ["0002: ", "0003: "] and migrate(url) == []
+    assert [s[:6] for s in migrate(url)] == ["0002: ", "0003: ", "0004: "] and migrate(url) == []
     with Archive(url) as a:
         assert verify(a, head="a210e335a5c416b3e858751ae281e7bbfe3ad26a43fcf3361d76133045e1b2e7") and len(a.history("shop")) == 3
         i, = incidents(a)
