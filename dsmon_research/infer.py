@@ -146,11 +146,15 @@ def _by_factors(shown, low, middle): # the lower limit of what is always above 0
     a = low*np.exp(-fall)
     return np.floor(a) if all((x == np.floor(x)).all() for x, _ in shown) else float(f"{a:.3g}")
 
+
+# %% ../nbs/05a_infer.ipynb #05a51ac1
 def _tidy(v, up): # three digits, rounded away from the data
     if v == np.floor(v) and abs(v) < 2**53: return int(v)
     step = 10.**(np.floor(np.log10(abs(v)))-3)
     return float(f"{(np.ceil if up else np.floor)(v/step)*step:.5g}")
 
+
+# %% ../nbs/05a_infer.ipynb #05a51ac4
 def range_rule(
     column:str, parts:list, # Seen of each part of the past, in time order
     sure:int=3,             # so many records mean that the column moves
@@ -175,6 +179,7 @@ def range_rule(
 
 def _number(v): return int(v) if float(v).is_integer() and abs(v) < 2**53 else float(v)
 
+
 # %% ../nbs/05a_infer.ipynb #c296907a
 def make_range(column, parts, side): # one side of it, to be tried: learned from as many parts as there are rows in what was seen
     single, ends = [seen([p], column) for p in parts], np.cumsum([p.n for p in parts])
@@ -197,6 +202,8 @@ def make_values(column, most=2000):
         return Rule(column=column, check="values", values=sorted(texts_of(s.values).to_pylist()))
     return make
 
+
+# %% ../nbs/05a_infer.ipynb #05a51ac5
 _CLASS = (("A", r"\p{Lu}"), ("a", r"\p{Ll}"), ("9", r"[0-9]"))
 _RUN = re.compile(r"A+|a+|9+|.", re.S)
 _OUT = dict(A="[A-Z]", a="[a-z]", **{"9": r"\d"})
@@ -225,6 +232,7 @@ def make_form(column, most=12):
         texts = ["".join(_run(c, min(n), max(n)) for c, n in zip(signs, zip(*lengths))) for signs, lengths in forms.items()]
         return Rule(column=column, check="pattern", pattern="|".join(sorted(texts)))
     return make
+
 
 # %% ../nbs/05a_infer.ipynb #db04ea3f
 _AGAIN = re.compile(r"(.{2,}?)\1+", re.S) # the same again and again
@@ -307,6 +315,8 @@ def _order_rules(parts, kinds): # numbers with numbers, moments with moments
             if all(failing(p.columns, r).mean() <= RARE for p in parts if p.n) and sum(_together(p, a, b, kinds[a] == "time") for p in parts) > len(parts)/2: out.append(r)
     return out
 
+
+# %% ../nbs/05a_infer.ipynb #05a51ac0
 def _slack(parts, a, b): # a hundredth of how far the two usually lie apart: a contradiction by less is none
     apart = np.concatenate([np.abs(np.subtract(*(_rows_of(p.columns[c], "numbers") for c in (a, b)))) for p in parts])
     apart = apart[np.isfinite(apart)]
@@ -322,6 +332,7 @@ def _span(parts, name, time):
     x = (times_of if time else numbers_of)(seen(parts, name).values)
     x = x[np.isfinite(x)]
     return np.quantile(x, (0, 1)) if len(x) else (0., 0.)
+
 
 # %% ../nbs/05a_infer.ipynb #d3e75760
 def _combined(p, on, column): # distinct (texts of on…, text of column) with counts
