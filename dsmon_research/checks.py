@@ -103,6 +103,7 @@ class Rule(BaseModel):
     type:Literal["integer", "number", "time", "boolean"]|None = None
     min:int|float|str|None = None; max:int|float|str|None = None; strict:bool = False # strict: the limits themselves are out; order: equal is out
     values:tuple[Any, ...]|None = None; pattern:str|None = None
+    slack:float = 0. # order, of numbers: the first may be greater by so much
     on:tuple[str, ...]|None = None; pairs:tuple[tuple[Any, ...], ...]|None = None # values of `on`, then the value that belongs to them
     criticality:Literal["low", "medium", "high"] = "medium"
 
@@ -111,6 +112,7 @@ class Rule(BaseModel):
         if lack := [f for f in _NEEDS[self.check].split() if getattr(self, f) in (None, ())]: raise ValueError(f"check {self.check!r} needs `{lack[0]}`")
         if self.check in ("range", "length") and self.min is None and self.max is None: raise ValueError(f"check {self.check!r} needs `min` or `max`")
         if self.check == "order" and len(self.columns) != 2: raise ValueError("check 'order' needs two `columns`: the smaller, the greater")
+        if self.slack and self.check != "order" or not 0 <= self.slack < float("inf"): raise ValueError("`slack` belongs to check 'order', and is a number that is not negative")
         if self.check == "pattern": _compiled(self.pattern)
         if self.check == "range": [_limit(v) for v in (self.min, self.max)]
         if any(len(p) != len(self.on)+1 for p in self.pairs or ()): raise ValueError("`pairs` hold the values of `on`, then the value that belongs to them")
@@ -135,13 +137,15 @@ def _limit(v): # a limit as (kind, float): numbers or moments
 
 def _between(v): return " to ".join(str(x) for x in v if x is not None) if None not in v else (f"at least {v[0]}" if v[1] is None else f"at most {v[1]}")
 
+def _spelt_number(v): return str(int(v)) if float(v).is_integer() else str(v)
+
 def says(r:Rule)->str: # what is wrong with a row that breaks it
     "One sentence, for the reason beside the row."
     c = shown(r.column or "", 60)
     lists = lambda names: ", ".join(f"`{shown(n, 40)}`" for n in names)
     return dict(present=f"`{c}` is missing", type=f"`{c}` is no {r.type}", not_null=f"`{c}` is empty", range=f"`{c}` is not {_between((r.min, r.max))}",
                 length=f"`{c}` is not {_between((r.min, r.max))} characters long", values=f"`{c}` is none of {len(r.values or ())} known values", pattern=f"`{c}` does not have the usual form",
-                unique=f"{lists(r.columns)} stood in an earlier row", order=" is greater than ".join(f"`{shown(n, 40)}`" for n in r.columns),
+                unique=f"{lists(r.columns)} stood in an earlier row", order=" is greater than ".join(f"`{shown(n, 40)}`" for n in r.columns)+(f" by more than {_spelt_number(r.slack)}" if r.slack else ""),
                 depends=f"`{c}` does not belong to {lists(r.on or ())}", same=f"`{c}` differs from the rest of the file")[r.check]
 
 # %% ../nbs/05_checks.ipynb #05dced4d
@@ -205,6 +209,7 @@ def _order(t, r):
     for kind in ("numbers", "times"): # each pair as numbers if both are, else as moments
         if not left.any(): break
         x, y = _rows_of(a, kind), _rows_of(b, kind)
+        y = y+r.slack if r.slack and kind == "numbers" else y
         with np.errstate(invalid="ignore"): bad |= left & ((x >= y) if r.strict else (x > y))
         left &= np.isnan(x) | np.isnan(y)
     return bad
@@ -539,7 +544,7 @@ def _most_common(values): # ties: the first seen
 
 def _wide(r): # a rule on whole rows: frame -> Series of bool, True = good
     import pandas as pd
-    def order(row): a, b = ([of(v) for v in row] for of in (_float, _moment)); x, y = a if a[0] == a[0] and a[1] == a[1] else b; return not (x >= y if r.strict else x > y)
+    def order(row): a, b = ([of(v) for v in row] for of in (_float, _moment)); x, y = (a[0], a[1]+r.slack) if a[0] == a[0] and a[1] == a[1] else b; return not (x >= y if r.strict else x > y)
     def check(df):
         if r.check == "order": return pd.Series([order(row) for row in zip(*(df[c] for c in r.columns))], df.index, dtype=bool)
         on, rows = r.on or (), list(zip(*(df[c] for c in (*(r.on or ()), r.column))))

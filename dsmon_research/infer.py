@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['OPEN', 'RARE', 'AHEAD', 'Part', 'parts_of', 'Seen', 'seen', 'rejected', 'loss', 'make_not_null', 'make_type', 'jumps',
-           'range_rule', 'make_range', 'make_values', 'make_form', 'make_characters', 'make_clean', 'make_same',
-           'folds', 'infer', 'both_sides']
+           'range_rule', 'make_range', 'make_wide', 'make_values', 'make_form', 'make_shape', 'make_characters',
+           'make_clean', 'make_same', 'folds', 'infer', 'both_sides']
 
 # %% ../nbs/05a_infer.ipynb #751d3b43
 import re
@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .checks import Checks, Columns, Rule, _joint, failing, numbers_of, texts_of, times_of
+from .checks import Checks, Columns, Rule, _joint, _rows_of, failing, numbers_of, texts_of, times_of
 from .project import UsageError
 from .sketch import as_numpy
 
@@ -136,31 +136,49 @@ def jumps(
     ahead, before = [max(tops[k:k+AHEAD]) for k in at], [max(tops[:k]) for k in at]
     return sum(tops[k] > b for k, b in zip(at, before)), max([0., *(a-b for a, b in zip(ahead, before))]), max(tops)/min(tops) if tops and min(tops) > 0 else 1.
 
+def _middle(shown): # median of all cells, of (sorted numbers, counts) a part
+    x, n = (np.concatenate(v) for v in zip(*shown))
+    order = np.argsort(x, kind="stable"); total = np.cumsum(n[order])
+    return x[order][np.searchsorted(total, total[-1]/2)]
+
+def _by_factors(shown, low, middle): # the lower limit of what is always above 0, in steps of its logarithm; whole numbers may fall to the next whole one
+    fall = max(2*jumps([-np.log(x[0]) for x, _ in shown])[1], .2*np.log(middle/low), np.log(2))
+    a = low*np.exp(-fall)
+    return np.floor(a) if all((x == np.floor(x)).all() for x, _ in shown) else float(f"{a:.3g}")
+
+
+# %% ../nbs/05a_infer.ipynb #05a51ac1
 def _tidy(v, up): # three digits, rounded away from the data
     if v == np.floor(v) and abs(v) < 2**53: return int(v)
     step = 10.**(np.floor(np.log10(abs(v)))-3)
     return float(f"{(np.ceil if up else np.floor)(v/step)*step:.5g}")
 
+
+# %% ../nbs/05a_infer.ipynb #05a51ac4
 def range_rule(
     column:str, parts:list, # Seen of each part of the past, in time order
     sure:int=3,             # so many records mean that the column moves
 )->Rule|None:
     "Limits that the past suggests, None where it suggests none."
-    ends = [(x[0], x[-1]) if len(x) else (np.nan, np.nan) for x, _ in map(_numbers, parts)]
-    ends = [e for e in ends if e[0] == e[0]]
+    shown = [(x, np.diff(n, prepend=0)) for x, n in map(_numbers, parts) if len(x)]
+    ends = [(x[0], x[-1]) for x, _ in shown]
     low, high = min((a for a, _ in ends), default=0.), max((b for _, b in ends), default=0.)
     if low == high: return None
+    middle = _middle(shown)
     few = sum(s.n for s in parts)*AHEAD/len(parts) < 2/1e-3 # rows ahead: two of them are the whole budget
     (down, fall, _), (up, rise, ratio) = jumps([-a for a, _ in ends]), jumps([b for _, b in ends])
     fall, rise = max(2*fall, np.median([a for a, _ in ends])-low), max(2*rise, high-np.median([b for _, b in ends]))
     span = high-low
-    fall, rise = (min(max(v, (.5 if n >= sure else .1)*span), 3*span) if v else v for n, v in ((down, fall), (up, rise))) # at least so much where the column moves, or does not always reach the same value
+    sides = (down, fall, 2*(middle-low)), (up, rise, 2*(high-middle)) # each with its own width
+    fall, rise = (min(max(v, (.5 if n >= sure else .1)*min(w, span)), 3*span) if v else v for n, v, w in sides) # at least so much where the column moves, or does not always reach the same value
     if few and low >= 0: rise = max(rise, high*(ratio-1))
     a, b = low if not fall else _tidy(low-fall, False), high if not rise else _tidy(high+rise, True)
     if low >= 0: a = 0 if low <= .01*span else max(a, 0)
+    if low > 0 and fall: a = max(a, _by_factors(shown, low, middle))
     return Rule(column=column, check="range", min=_number(a), max=_number(b)) if np.isfinite([a, b]).all() else None
 
 def _number(v): return int(v) if float(v).is_integer() and abs(v) < 2**53 else float(v)
+
 
 # %% ../nbs/05a_infer.ipynb #c296907a
 def make_range(column, parts, side): # one side of it, to be tried: learned from as many parts as there are rows in what was seen
@@ -170,12 +188,22 @@ def make_range(column, parts, side): # one side of it, to be tried: learned from
         return r and Rule(column=column, check="range", **{side: getattr(r, side)})
     return make
 
+def make_wide(column, side): # where nothing closer holds: 0 for what was never below it, else three ranges away
+    def make(s):
+        x, _ = _numbers(s)
+        if not len(x) or x[0] == x[-1]: return None
+        v = _tidy(x[-1]+3*(x[-1]-x[0]), True) if side == "max" else 0 if x[0] >= 0 else _tidy(x[0]-3*(x[-1]-x[0]), False)
+        return Rule(column=column, check="range", **{side: _number(v)})
+    return make
+
 def make_values(column, most=2000):
     def make(s):
         if not 0 < len(s.values) <= most or s.counts.sum() < 5*len(s.values): return None
         return Rule(column=column, check="values", values=sorted(texts_of(s.values).to_pylist()))
     return make
 
+
+# %% ../nbs/05a_infer.ipynb #05a51ac5
 _CLASS = (("A", r"\p{Lu}"), ("a", r"\p{Ll}"), ("9", r"[0-9]"))
 _RUN = re.compile(r"A+|a+|9+|.", re.S)
 _OUT = dict(A="[A-Z]", a="[a-z]", **{"9": r"\d"})
@@ -205,6 +233,30 @@ def make_form(column, most=12):
         return Rule(column=column, check="pattern", pattern="|".join(sorted(texts)))
     return make
 
+
+# %% ../nbs/05a_infer.ipynb #db04ea3f
+_AGAIN = re.compile(r"(.{2,}?)\1+", re.S) # the same again and again
+
+def _any_run(mask): return "".join(_OUT[c]+"+" if c in _OUT else c if c in " /-:" else re.escape(c) for c in mask)
+
+def _shape(mask): # a mask of single signs as an expression: runs of any length, what stands several times in a row as once or more
+    out, at = "", 0
+    for m in _AGAIN.finditer(mask): out += _any_run(mask[at:m.start()])+f"(?:{_any_run(m[1])})+"; at = m.end()
+    return out+_any_run(mask[at:])
+
+def make_shape(column, most=24):
+    def make(s): # looser than a form: lists and names of several words
+        if not len(s.values): return None
+        masks, plain = _masks(texts_of(s.values))
+        if not plain.all(): return None
+        for sign in _OUT: masks = pc.replace_substring_regex(masks, f"{sign}+", sign)
+        masks = pc.unique(masks).to_pylist()
+        if len(masks) > 20*most or "" in masks or max(map(len, masks)) > 2000: return None
+        shapes = {_shape(m) for m in masks}
+        return Rule(column=column, check="pattern", pattern="|".join(sorted(shapes))) if len(shapes) <= most else None
+    return make
+
+
 # %% ../nbs/05a_infer.ipynb #4b0654c4
 def make_characters(column):
     def make(s): # which characters, how many
@@ -232,9 +284,9 @@ def make_same(column): return lambda s: Rule(column=column, check="same")
 def _column_candidates(name, s, parts): # lists of makers: of each list the first that passes is taken
     kind = _kind(s)
     out = [[make_not_null(name)], [make_type(name)]]
-    if kind in ("integer", "number"): return [*out, [make_range(name, parts, "min")], [make_range(name, parts, "max")]]
+    if kind in ("integer", "number"): return [*out, *([make_range(name, parts, side), make_wide(name, side)] for side in ("min", "max"))]
     if not len(s.values) or pa.types.is_temporal(s.values.type) or pa.types.is_boolean(s.values.type): return out
-    return [*out, [make_values(name), make_form(name), make_characters(name)], [make_clean(name)]]
+    return [*out, [make_values(name), make_form(name), make_shape(name), make_characters(name)], [make_clean(name)]]
 
 # %% ../nbs/05a_infer.ipynb #ff6a7bba
 def _per_update(p, name): # is there one value in each update?
@@ -259,9 +311,17 @@ def _order_rules(parts, kinds): # numbers with numbers, moments with moments
         for a, b in permutations([c for c in names if spans[c][0] < spans[c][1]], 2):
             (la, ha), (lb, hb) = spans[a], spans[b]
             if min(ha, hb)-max(la, lb) < .5*max(ha-la, hb-lb, 1e-12): continue
-            r = Rule(columns=(a, b), check="order")
+            r = Rule(columns=(a, b), check="order", slack=0. if group[0] == "time" else _slack(parts, a, b))
             if all(failing(p.columns, r).mean() <= RARE for p in parts if p.n) and sum(_together(p, a, b, kinds[a] == "time") for p in parts) > len(parts)/2: out.append(r)
     return out
+
+
+# %% ../nbs/05a_infer.ipynb #05a51ac0
+def _slack(parts, a, b): # a hundredth of how far the two usually lie apart: a contradiction by less is none
+    apart = np.concatenate([np.abs(np.subtract(*(_rows_of(p.columns[c], "numbers") for c in (a, b)))) for p in parts])
+    apart = apart[np.isfinite(apart)]
+    v = np.median(apart)/100 if len(apart) else 0.
+    return float(np.floor(v)) if v >= 1 else float(f"{v:.1g}")
 
 def _together(p, a, b, time): # do they move together? else it is chance that one is the smaller
     x, y = (np.append((times_of if time else numbers_of)(p.columns[c].values), np.nan)[p.columns[c].encoded.codes] for c in (a, b))
@@ -272,6 +332,7 @@ def _span(parts, name, time):
     x = (times_of if time else numbers_of)(seen(parts, name).values)
     x = x[np.isfinite(x)]
     return np.quantile(x, (0, 1)) if len(x) else (0., 0.)
+
 
 # %% ../nbs/05a_infer.ipynb #d3e75760
 def _combined(p, on, column): # distinct (texts of on…, text of column) with counts

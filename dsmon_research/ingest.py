@@ -265,7 +265,7 @@ def ingest(
     "Take files as they come."
     job.prepare(); done, n, moving = [], 0, set()
     with _alone(job):
-        for p in job.reports.glob(".*"): p.unlink() # pages that a killed run had begun
+        for p in _begun(job): p.unlink()
         while most is None or len(done) < most:
             begin = time.monotonic()
             try: got = tick(job, n, send, moving); moving = set()
@@ -277,5 +277,9 @@ def ingest(
             if once or (got is None and every is None): break
             if every is not None: time.sleep(max(0., every-(time.monotonic()-begin)))
     return done
+
+def _begun(job): # what a killed run had begun to write: pages, and in a folder that may hold more than ours, by their names
+    yield from job.reports.glob(".*")
+    if job.docs: yield from (p for name in (".suite.json.*", ".build_docs.py.*", "results/.*.json.*") for p in job.docs.glob(name))
 
 def _unready(job, e): return {n for n in waiting(job) if repr(str(job.raw/n)) in str(e)}

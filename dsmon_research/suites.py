@@ -33,7 +33,8 @@ _AS_EXPECTATION = dict(
     values=lambda r: ("expect_column_values_to_be_in_set", dict(column=r.column, value_set=list(r.values))),
     pattern=lambda r: ("expect_column_values_to_match_regex", dict(column=r.column, regex=f"^(?:{r.pattern})$")),
     unique=lambda r: ("expect_column_values_to_be_unique", dict(column=r.columns[0])) if len(r.columns) == 1 else ("expect_compound_columns_to_be_unique", dict(column_list=list(r.columns))),
-    order=lambda r: ("expect_column_pair_values_a_to_be_greater_than_b", dict(column_A=r.columns[1], column_B=r.columns[0], or_equal=not r.strict, ignore_row_if="either_value_is_missing")),
+    order=lambda r: ("unexpected_rows_expectation", dict(unexpected_rows_query=_order_sql(r))) if r.slack else
+        ("expect_column_pair_values_a_to_be_greater_than_b", dict(column_A=r.columns[1], column_B=r.columns[0], or_equal=not r.strict, ignore_row_if="either_value_is_missing")),
     same=lambda r: ("expect_column_unique_value_count_to_be_between", dict(column=r.column, max_value=1)),
     depends=lambda r: ("unexpected_rows_expectation", dict(unexpected_rows_query=_depends_sql(r))))
 
@@ -41,13 +42,17 @@ def expectation_of(rule:Rule)->dict: # type, kwargs, severity, meta
     "A rule as a Great Expectations expectation."
     kind, kwargs = _AS_EXPECTATION[rule.check](rule)
     got = dict(type=kind, kwargs={k: v for k, v in kwargs.items() if v is not None}, severity=_GE_SEVERITY[rule.criticality], meta={})
-    return got | dict(description=says(rule), meta=dict(dsmon=rule.model_dump(mode="json", exclude_defaults=True))) if rule.check == "depends" else got
+    return got | dict(description=says(rule), meta=dict(dsmon=rule.model_dump(mode="json", exclude_defaults=True))) if kind == "unexpected_rows_expectation" else got
 
 
 # %% ../nbs/05g_suites.ipynb #3273bf03
 def _name(c): return '"'+c.replace('"', '""')+'"'
 def _literal(v): return "'"+str(v).replace("'", "''")+"'"
 def _braced(s): return s.replace("{", "{{").replace("}", "}}") # GE fills {batch} into the rest
+
+def _order_sql(r): # rows whose first is greater by more than the slack
+    a, b = (f"CAST({_braced(_name(c))} AS DOUBLE)" for c in r.columns)
+    return f"SELECT * FROM {{batch}} WHERE {a} {'>=' if r.strict else '>'} {b} + {r.slack!r}"
 
 def _depends_sql(r): # rows whose value is not the one that belongs to `on`
     on, c = [_braced(_name(o)) for o in r.on], _braced(_name(r.column))

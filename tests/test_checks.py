@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from dsmon_research.checks import Checks, Rule, from_suite, load_checks, pandera_rows
+from dsmon_research.checks import Checks, Rule, from_suite, load_checks, pandera_rows, says
 from dsmon_research.cli import main
 from dsmon_research.infer import infer
 from dsmon_research.project import UsageError
@@ -36,7 +36,7 @@ def rules(draw, names):
                  pattern=dict(pattern=draw(st.sampled_from([r"\d+", r"[A-Z]{1,2}\d*", r".*", r"a|B", r"\w+", r"-?\d+(\.\d+)?"]))), depends=dict(on=some), same={})
     given["moments"] = given["range"] if kind == "moments" and (low or high) else dict(min="1970-01-01")
     if kind == "unique": return Rule(check=kind, columns=some)
-    if kind == "order": return Rule(check=kind, columns=[c, draw(st.sampled_from(names))], strict=draw(st.booleans()))
+    if kind == "order": return Rule(check=kind, columns=[c, draw(st.sampled_from(names))], strict=draw(st.booleans()), slack=draw(st.sampled_from([0., 0., 1.5])))
     if kind == "pairs": return Rule(column=c, check="depends", on=some, pairs=[(*draw(st.tuples(*[words]*len(some))), draw(words)) for _ in range(3)])
     return Rule(column=c, check="range" if kind == "moments" else kind, **given[kind])
 
@@ -67,6 +67,25 @@ def shop(n, r, extra=()):
                      "city": pa.array([dict(A="Aix", B="Bonn", C="Cork")[z] for z in zone]), "note": pa.array([None if x < .3 else "ok" for x in r.random(n)])})
 
 def spoilt(t, column, rows, value): return t.set_column(t.column_names.index(column), column, pa.array([value if i in rows else v for i, v in enumerate(t[column].to_pylist())], pa.string()))
+
+def test_an_order_may_have_slack():
+    t = pa.table({"a": [5., 5.5, 6.5, None], "b": [5., 5., 5., 5.]})
+    rule = lambda **k: Rule(columns=("a", "b"), check="order", **k)
+    bad = lambda r: Checks([r]).check(t).mask.tolist()
+    assert bad(rule()) == [False, True, True, False] and bad(rule(slack=1)) == [False, False, True, False] and bad(rule(slack=.5, strict=True)) == [False, True, True, False]
+    assert says(rule(slack=1)) == "`a` is greater than `b` by more than 1"
+    for wrong in (dict(slack=-1.), dict(slack=float("inf"))):
+        with pytest.raises(ValueError, match="slack"): rule(**wrong)
+    with pytest.raises(ValueError, match="slack"): Rule(column="a", check="not_null", slack=1.)
+
+def test_order_is_learned_with_the_publishers_own_contradictions():
+    r = np.random.default_rng(4)
+    def day(k):
+        b = r.integers(100, 3000, 60)
+        a = (b*r.uniform(.7, .95, 60)).astype(int)
+        return pa.table({"first": a, "all": b, "id": np.arange(60)+60*k})
+    order = [x for x in infer([day(k) for k in range(16)]).rules if x.check == "order"]
+    assert len(order) == 1 and order[0].columns == ("first", "all") and 1 <= order[0].slack <= 4 # a hundredth of some 250
 
 def test_inferred_rules_find_what_is_wrong():
     r = np.random.default_rng(0)

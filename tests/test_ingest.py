@@ -1,5 +1,5 @@
 "The split and the ingestion job: values as published, every kill point, hostile names, an index of ten thousand files."
-import os, random, signal, time
+import json, os, random, signal, time
 from datetime import timedelta
 
 import numpy as np
@@ -68,12 +68,13 @@ def whole(at, want, numbers):
     assert all(r["row_count"] is None or r["row_count"] == r["valid_count"]+r["invalid_count"] for r in rows)
 
 
-def test_kills(tmp_path):
-    "kill -9 at random moments while files arrive."
-    rng, at = random.Random(1), tmp_path/"job"
-    warm = job(tmp_path/"warm"); put(tmp_path/"warm", [0]); ingest(warm) # everything is imported before the processes part
+@pytest.mark.parametrize("docs", [False, True])
+def test_kills(tmp_path, docs):
+    "kill -9 at random moments while files arrive, with and without Great Expectations' results beside."
+    rng, at, more = random.Random(1), tmp_path/"job", dict(docs=tmp_path/"docs") if docs else {}
+    warm = job(tmp_path/"warm", **more and dict(docs=tmp_path/"warm-docs")); put(tmp_path/"warm", [0]); ingest(warm) # everything is imported before the processes part
     numbers = range(KILLS if KILLS < 100 else KILLS//2)
-    want, j, through = expected(tmp_path/"calm", numbers), job(at, seed=3), 0
+    want, j, through = expected(tmp_path/"calm", numbers), job(at, seed=3, **more), 0
     for k in range(KILLS):
         new = [i for i in numbers if i % KILLS == k] if KILLS < 100 else [k//2] if k % 2 == 0 else []
         put(at, new)
@@ -82,6 +83,9 @@ def test_kills(tmp_path):
         assert seen == {name: want[name] for name in seen if name in want}, f"half or foreign after kill {k}"
     ingest(j)
     whole(at, want, numbers)
+    if docs: # a whole result of each file, and nothing half-written
+        got = [json.loads(p.read_text()) for p in (tmp_path/"docs"/"results").iterdir()]
+        assert len(got) == len(numbers) and not [p for p in (tmp_path/"docs").rglob("*") if p.suffix not in (".json", ".py") and p.is_file()]
     assert through < KILLS, "every kill came too late"
 
 
