@@ -326,7 +326,7 @@ def changed_shares(
 
 # %% ../nbs/02_profile.ipynb #a9ee0002
 COMPARED, LOOKED_AT, BLOCK = 32, 8192, 64 # columns that are compared; rows that are looked at, in blocks of so many
-FEW = 200                                 # pairs of equal rows, each counted from both its rows, below which nothing is said
+FEW = 400                                 # pairs of equal rows, each counted from both its rows, at which what they say counts half
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 
 def looked_at(n:int): # index of the rows, out of n, whose pairs are counted
@@ -364,10 +364,10 @@ def taus(
     S:np.ndarray,        # (C, C) of `pair_squares`
     n:int,               # rows that were looked at, at least 2
 )->np.ndarray:           # (C, C), NaN where nothing is compared: [a, b] how far b follows a
-    "Goodman and Kruskal's tau from pairs of rows."
+    "Goodman and Kruskal's tau from pairs of rows, drawn towards 0 where they are few."
     pairs = S.diagonal()-n
-    with np.errstate(divide="ignore", invalid="ignore"): tau = ((S-n)/pairs[:, None]-pairs/(n*(n-1)))/(1-pairs/(n*(n-1)))
-    tau[pairs < max(n/2, FEW)] = np.nan
+    with np.errstate(divide="ignore", invalid="ignore"): tau = ((S-n)/pairs[:, None]-pairs/(n*(n-1)))/(1-pairs/(n*(n-1)))*(pairs**2/(pairs**2+FEW**2))[:, None]
+    tau[pairs <= 0] = np.nan
     np.fill_diagonal(tau, np.nan)
     return tau
 

@@ -98,8 +98,8 @@ def followed(columns, few):
     for b in alike:
         chance, best = sum(b)/max(len(pairs), 1), None
         for a in alike:
-            if a is b or 2*sum(a) < n or sum(a) < few or all(a) or not 0 < chance < 1: continue
-            best = max(best if best is not None else 0., (sum(x and y for x, y in zip(a, b))/sum(a)-chance)/(1-chance))
+            if a is b or not any(a) or all(a) or not 0 < chance < 1: continue
+            best = max(best if best is not None else 0., (sum(x and y for x, y in zip(a, b))/sum(a)-chance)/(1-chance)*sum(a)**2/(sum(a)**2+few**2))
         out.append(best)
     return out
 
@@ -114,7 +114,7 @@ def test_nothing_is_lost(table):
         assert not (odd := differences(alone(c), by_hand(values))), (odd, values)
         assert c.sketch.total == sum(v is not None for v in values) == c.sketch.counts.sum()
         assert all(math.isfinite(v) for v in c.metrics.values())
-    with mock.patch.object(profile, "FEW", 4): p = profile_table(table) # of a dozen rows
+    with mock.patch.object(profile, "FEW", 4.): p = profile_table(table) # of a dozen rows
     assert [c.metrics.get("agreement") for c in p.columns] == [None if v is None else pytest.approx(v) for v in followed([[shown(v) for v in a.to_pylist()] for a in table.columns], 4)]
     plain = [tuple("nan" if v != v else 0. if v == 0 and isinstance(v, float) else v for v in r) for r in zip(*(a.to_pylist() for a in table.columns))]
     if plain: assert p.table["duplicate_share"] == pytest.approx(1-len(set(plain))/len(plain))
