@@ -2,14 +2,12 @@
 import math, os, re
 from collections import Counter
 from fractions import Fraction
-from unittest import mock
 
 import numpy as np
 import pyarrow as pa, pyarrow.csv as pcsv, pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from dsmon_research import profile
 from dsmon_research.config import SourceError, UsageError
 from dsmon_research.engine import Plan, scan
 from dsmon_research.profile import profile_large, profile_small, profile_table, scanned_column
@@ -89,7 +87,7 @@ def tables(draw):
 
 def shown(v): return "nan" if isinstance(v, float) and v != v else float(v) if isinstance(v, (bool, int)) and abs(v) <= 2**53 else 0. if v == 0 else v # what counts as one value
 
-def followed(columns, few):
+def followed(columns):
     "Pair by pair: of rows that are equal in one column, how many are equal in the other, beyond chance."
     n = len(columns[0]) if columns else 0
     pairs = [(i, j) for i in range(n) for j in range(n) if i != j]
@@ -98,8 +96,8 @@ def followed(columns, few):
     for b in alike:
         chance, best = sum(b)/max(len(pairs), 1), None
         for a in alike:
-            if a is b or not any(a) or all(a) or not 0 < chance < 1: continue
-            best = max(best if best is not None else 0., (sum(x and y for x, y in zip(a, b))/sum(a)-chance)/(1-chance)*sum(a)**2/(sum(a)**2+few**2))
+            if a is b or 2*sum(a) < n or not any(a) or all(a) or not 0 < chance < 1: continue
+            best = max(best if best is not None else 0., (sum(x and y for x, y in zip(a, b))/sum(a)-chance)/(1-chance))
         out.append(best)
     return out
 
@@ -114,8 +112,7 @@ def test_nothing_is_lost(table):
         assert not (odd := differences(alone(c), by_hand(values))), (odd, values)
         assert c.sketch.total == sum(v is not None for v in values) == c.sketch.counts.sum()
         assert all(math.isfinite(v) for v in c.metrics.values())
-    with mock.patch.object(profile, "FEW", 4.): p = profile_table(table) # of a dozen rows
-    assert [c.metrics.get("agreement") for c in p.columns] == [None if v is None else pytest.approx(v) for v in followed([[shown(v) for v in a.to_pylist()] for a in table.columns], 4)]
+    assert [c.metrics.get("agreement") for c in p.columns] == [None if v is None else pytest.approx(v) for v in followed([[shown(v) for v in a.to_pylist()] for a in table.columns])]
     plain = [tuple("nan" if v != v else 0. if v == 0 and isinstance(v, float) else v for v in r) for r in zip(*(a.to_pylist() for a in table.columns))]
     if plain: assert p.table["duplicate_share"] == pytest.approx(1-len(set(plain))/len(plain))
 
