@@ -144,6 +144,17 @@ def test_variants_of_a_large_update_are_profiled_one_by_one(monkeypatch, engine)
         else: same(a, b)
 
 
+def test_agreement_of_a_long_table():
+    "Only blocks of its rows are looked at: the same ones from scratch."
+    r, n = rng(7, "long"), 9000
+    item = r.integers(0, 300, n)
+    t = pa.table(dict(invoice=np.sort(r.integers(0, 900, n)), item=item, name=[f"n{k}" for k in item], price=item*.5, amount=r.integers(1, 9, n)))
+    p, agreed = Prepared(t), lambda profile: [c.metrics.get("agreement") for c in profile.columns]
+    for kind, size in (("missing", .1), ("typos", .1), ("dropped_rows", .1), ("missing_column", 1.)):
+        v = apply_fault(t, kind, size, rng(8, kind))
+        assert agreed(reprofile(p, [(v, None, None)])[0]) == agreed(profile_small(v.table)) != agreed(p.profile)
+
+
 def test_repeated_column_names():
     a = random_table(rng(5, "names"), 40, ["code", "int64", "code"]).rename_columns(["x", "y", "x"])
     check(a, a.slice(0, 20), ["x"], rng(6, "names"), 3)
