@@ -283,3 +283,15 @@ def test_columns_of_one_name(kind):
         a, b = got
         assert (a is None) == (b is None)
         if a is not None: assert a.table.equals(b.table) and a.table.schema.equals(b.table.schema) and np.array_equal(a.mask, b.mask) and a.record | b.record == a.record
+
+def test_two_values_are_enough_to_go_by():
+    t = pa.table({"v": list(range(20)), "one": ["x"]*20, "two": ["a"]*10+["b"]*10})
+    got = corrupt(t, "missing", .25, gen(1), "v", "mar")
+    rows = np.flatnonzero(got.mask[:, 0])
+    assert got.record["by"] == "two" and len(rows) == 5 and len(set((rows < 10).tolist())) == 1
+    with pytest.raises(CannotApply, match="no other column has two values"): corrupt(t.select(["v", "one"]), "missing", .25, gen(1), "v", "mar")
+
+def test_frames_keep_their_columns():
+    frame = sheet().to_pandas().set_index(np.arange(10)*7)
+    got = corrupt(frame, "missing", .3, gen(1), "v")
+    assert list(got.table.columns) == ["id", "v", "z"] and got.mask.shape == (10, 3) and got.table["v"].isna().tolist() == got.mask[:, 1].tolist() and got.table["id"].tolist() == frame["id"].tolist()
