@@ -21,10 +21,10 @@ PEERS = dict(
 # what a round runs, table by table: neighbours are compared with each other
 ROUND = dict(
     wide=["profile", "summarize"],
-    base=["profile", "summarize", "decode", "chdb", "chdb_top", "polars", "pandas", "pandas_arrow", "spark"],
+    base=["profile", "summarize", "decode", "chdb", "chdb_top", "polars", "pandas", "pandas_arrow"],
     x4=["profile", "summarize"],
     csv=["profile", "decode", "summarize"],
-    part=["profile", "summarize", "great_expectations", "whylogs", "evidently", "ydata"])
+    part=["profile", "summarize", "spark", "great_expectations", "whylogs", "evidently", "ydata"])
 
 _threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "POLARS_MAX_THREADS", "PYTHONPATH", "PYTHONWARNINGS", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV")
 QUIET = dict(DO_NOT_TRACK="1", GX_ANALYTICS_ENABLED="false", YDATA_PROFILING_NO_ANALYTICS="True", WHYLOGS_NO_ANALYTICS="True", MPLBACKEND="Agg", PYTHONHASHSEED="0")
