@@ -10,9 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .cellkinds import _sd, _unit, coded, codes, more, took
-from .faults import _DATE, _bool, _differ, _encode, _instants, _per_day, _rounded
+from .cellkinds import _sd, _unit, more
+from .faults import _DATE, _bool, _encode, _instants, _per_day, _rounded
 from .perturb import _letters, _words
+from .slots import coded, codes, spread, took, unlike
 
 # %% ../nbs/04d_rowkinds.ipynb #2d078f9e
 _CLOCK = _DATE+r"[ T]([01]\d|2[0-3]):[0-5]\d"
@@ -159,9 +160,8 @@ def _duplicated_keys(job, name, key=None):
     can = np.ones(job.n, bool); can[int(job.rng.integers(job.n))] = False # one is left to be copied
     rows = job.pick(can)
     source = job.rng.choice(np.delete(np.arange(job.n), rows), len(rows))
-    new = {n: took(job.column(n), source) for n in key}
-    differ = {n: np.flatnonzero(_differ(took(job.column(n), rows), a)) for n, a in new.items()}
-    cells = {job.names.index(n): (rows[d], new[n].take(pa.array(d))) for n, d in differ.items() if len(d)}
+    differ = {n: np.flatnonzero(unlike(job.column(n), rows, source)) for n in key}
+    cells = {job.names.index(n): (rows[d], took(job.column(n), source[d])) for n, d in differ.items() if len(d)}
     return (cells, f"key {', '.join(key)} of other rows") if cells else None
 
 @more("volume", "rows", (.05, .2, .5), scope="rows")
@@ -175,13 +175,17 @@ def _by_value(job, c): # values in random order, and how many rows the first of 
     order = job.rng.permutation(len(coded(c).dictionary))
     return order, np.bincount(codes(c)[c.valid], minlength=len(order))[order].cumsum()
 
+def _among(c, some): # bool, shape (n_rows,): rows whose value is one of these
+    ok = np.zeros(len(coded(c).dictionary), bool); ok[some] = True
+    return spread(c, ok)
+
 @more("volume", "category", (.05, .2, .5), scope="rows")
 def _dropped_segment(job, name, most=1000):
     "Rows of one segment are gone."
     if name is None or not 2 <= len(coded(c := job.column(name)).dictionary) <= min(most, job.n): return None
     order, n = _by_value(job, c)
     some = order[:int(np.searchsorted(n, job.k))+1]
-    gone = job.pick(np.isin(codes(c), some))
+    gone = job.pick(_among(c, some))
     return np.delete(np.arange(job.n), gone), f"{len(gone)} rows of {name} in {', '.join(map(str, coded(c).dictionary.take(pa.array(some[:3])).to_pylist()))[:60]}"
 
 @more("relation", "category", (.01, .05, .2, 1.), scope="rows")
@@ -191,9 +195,9 @@ def _fan_out(job, name, factor=None):
     factor = factor or int(job.rng.integers(2, 5))
     order, n = _by_value(job, c)
     some = order[:int(np.searchsorted(n, -(-job.k//(factor-1))))+1]
-    rows = np.flatnonzero(np.isin(codes(c), some))
+    rows = np.flatnonzero(_among(c, some))
     added = np.repeat(job.rng.permutation(rows), factor-1)[:job.k]
-    return np.sort(np.concatenate([np.arange(job.n), added])), f"{len(added)} rows more, join on {name} 1:{factor}"
+    return np.repeat(np.arange(job.n), 1+np.bincount(added, minlength=job.n)), f"{len(added)} rows more, join on {name} 1:{factor}"
 
 
 # %% ../nbs/04d_rowkinds.ipynb #17dd962a
@@ -232,13 +236,13 @@ def _codes_of(c, head): # of all rows, or of the first few of a long table
     return c.array.slice(0, head).dictionary_encode().indices.fill_null(-1).to_numpy(zero_copy_only=False) if head else codes(c)
 
 def _determines(on, c, head=None): # does one column's value fix the other's, with something to contradict?
-    if head is None and len(c.array) > 4096 and not _determines(on, c, 1024): return False
+    if head is None and any(len(c.array) > 4*n and not _determines(on, c, n) for n in (1024, 32768)): return False
     x, y = _codes_of(on, head), _codes_of(c, head)
-    both = (x >= 0) & (y >= 0) & on.valid[:len(x)] & c.valid[:len(x)]
-    x, y = x[both], y[both]
+    if on.array.null_count or c.array.null_count: both = (x >= 0) & (y >= 0); x, y = x[both], y[both]
+    elif not head and len(coded(on).dictionary) < len(coded(c).dictionary): return False # fewer values cannot fix more
     if not len(x): return False
-    first = np.full(int(x.max())+1, -1); first[x[::-1]] = y[::-1]
-    return bool((first[x] == y).all()) and (head is not None or int((first >= 0).sum()) < len(x))
+    some = np.full(int(x.max())+1, -1); some[x] = y # one of each group
+    return bool((some[x] == y).all()) and (head is not None or int((some >= 0).sum()) < len(x))
 
 @more("relation", "flat")
 def _broken_dependency(job, name, on=None):
