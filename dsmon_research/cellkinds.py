@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from .faults import Kind, _bool, _differ, _encode, _exact, _rounded, kind
 from .perturb import _letters, _words
-from .slots import coded, codes, spread, took
+from .slots import _at, coded, codes, count, spread, took
 
 # %% ../nbs/04c_cellkinds.ipynb #2a29b18b
 MORE:dict[str, Kind] = {}
@@ -111,7 +111,7 @@ def _blanked(old, how):
 def _whitespace(job, name, how=None):
     "Blanks too many, or of another kind."
     c = job.column(name)
-    how, can = job.best([how] if how else _BLANKS, lambda h: c.valid if h in ("leading", "trailing") else on_texts(c, " "))
+    how, can = job.best([how] if how else _BLANKS, lambda h: c.valid if h in ("leading", "trailing") else spread(c, _bool(pc.match_substring(coded(c).dictionary, " "))))
     return how and job.cells(name, rows := job.pick(can), _blanked(took(c, rows), how), f"blank: {how}")
 
 _DECODERS = dict(latin1=lambda s: s.encode().decode("latin-1"), cp1252=lambda s: s.encode().decode("cp1252", "replace"),
@@ -153,8 +153,10 @@ def _rounding(job, name, digits=None):
     return None if d is None else job.cells(name, rows := job.pick(mask), _encode(c, _to_digits(_exact(c, rows), d)), f"to {d} digits" if d >= 0 else f"to multiples of {10**-d}")
 
 def _sd(c): # a standard deviation to measure by; the mean's size where there is none
-    s, mean = np.nanstd(c.x), abs(np.nanmean(c.x/2)*2)
-    return s if 1e-9*mean < s < np.inf else max(mean, 1.)
+    if not hasattr(c, "_sd"):
+        s, mean = np.nanstd(c.x), abs(np.nanmean(c.x/2)*2)
+        c._sd = s if 1e-9*mean < s < np.inf else max(mean, 1.)
+    return c._sd
 
 def _unit(c): return 0. if c.limits[2] is None else 10.**-c.limits[2] # the smallest step that the column shows
 
@@ -221,7 +223,7 @@ def _stuck_at_last(job, name):
 def _category_merge(job, name, into=None, most=200):
     "Some categories are written as another one."
     c = job.column(name)
-    if pa.types.is_floating(c.array.type) or not 2 <= (m := len(coded(c).dictionary)) <= min(most, job.n): return None
+    if pa.types.is_floating(c.array.type) or not 2 <= (m := count(c)) <= min(most, job.n): return None
     known = coded(c).dictionary.to_pylist() if into is not None else []
     if into is not None and into not in known: return None
     to = known.index(into) if into is not None else int(job.rng.choice(codes(c)[c.valid]))
@@ -231,4 +233,4 @@ def _category_merge(job, name, into=None, most=200):
     ok = np.zeros(m, bool); ok[merged] = True
     rows = job.pick(spread(c, ok))
     names = ", ".join(map(str, coded(c).dictionary.take(pa.array(merged[:3])).to_pylist()))
-    return job.cells(name, rows, coded(c).dictionary.take(pa.array(np.full(len(rows), to))), f"{names}{' …' if len(merged) > 3 else ''} become {str(coded(c).dictionary[to].as_py())[:40]}")
+    return job.cells(name, rows, _at(coded(c).dictionary, np.full(len(rows), to)), f"{names}{' …' if len(merged) > 3 else ''} become {str(coded(c).dictionary[to].as_py())[:40]}")

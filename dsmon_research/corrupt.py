@@ -18,7 +18,7 @@ from .cellkinds import MORE
 from .config import UsageError
 from .faults import _ROLES, KINDS, CannotApply, Injected, Kind, _differ, _finish, _Job, _take, _try, _writable, _write
 from .perturb import PERTURBATIONS
-from .slots import _kept, _plain_types, _Quick, _repeated, _set, _set_texts, codes
+from .slots import _at, _kept, _plain_types, _Quick, _repeated, _set, _set_texts, codes
 
 # %% ../nbs/04e_corrupt.ipynb #bae252b4
 ALL:Mapping[str, Kind] = {**KINDS, **MORE, "shifted_columns": replace(KINDS["shifted_columns"], fn=lambda job, name: _shifted(job, name))} # the same, quicker
@@ -73,7 +73,7 @@ def _spelt(c, field, table, i, rows, new): # numbers and moments become text, so
     if c.texts is None: return _write(table, i, rows, new)
     at, texts = c.texts
     at = at.copy(); at[rows] = len(texts)+np.arange(len(rows))
-    text = pa.concat_arrays([texts, new]).take(pa.array(at, mask=at < 0) if c.array.null_count else pa.array(at))
+    text = _at(pa.concat_arrays([texts, new]), pa.array(at, mask=at < 0) if c.array.null_count else pa.array(at))
     return table.set_column(i, pa.field(field.name, pa.string(), field.nullable or text.null_count > 0, field.metadata), text)
 
 def _rows(job, index, keep): # whole rows; keep: bool of the rows that stay, None where some come twice
@@ -92,7 +92,7 @@ def _shifted(job, name): # `faults`' own, with texts made where they are needed
     types = {c.array.type for c in columns}
     if len(columns) < 2 or not all(map(_writable, types)) or types == {pa.null()}: return None
     t = pa.string() if len(types) > 1 else columns[0].array.type
-    def said(c, at): return pa.nulls(len(at), t) if c is None else c.array.take(at) if c.array.type == t else c.array.take(at).cast(t)
+    def said(c, at): return pa.nulls(len(at), t) if c is None else _at(c.array, at) if c.array.type == t else _at(c.array, at).cast(t)
     can = columns[0].valid.copy(); left = np.flatnonzero(~can)
     for a, b in zip(columns, [None, *columns[:-1]]):
         if not len(left): break
@@ -102,7 +102,7 @@ def _shifted(job, name): # `faults`' own, with texts made where they are needed
     for j, c in enumerate(columns):
         d, old = np.flatnonzero(_apart(was := said(c, at), new)), new
         if len(d) == len(chosen): cells[i+j] = chosen, old
-        elif len(types) > 1 or len(d): cells[i+j] = chosen[d], old.take(pa.array(d))
+        elif len(types) > 1 or len(d): cells[i+j] = chosen[d], _at(old, d)
         new = was
     return cells, f"from {name} on"
 

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from .cellkinds import _sd, _unit, more
 from .faults import _DATE, _bool, _encode, _instants, _per_day, _rounded
 from .perturb import _letters, _words
-from .slots import coded, codes, spread, took, unlike
+from .slots import _at, coded, codes, count, spread, took, unlike
 
 # %% ../nbs/04d_rowkinds.ipynb #2d078f9e
 _CLOCK = _DATE+r"[ T]([01]\d|2[0-3]):[0-5]\d"
@@ -182,7 +182,7 @@ def _among(c, some): # bool, shape (n_rows,): rows whose value is one of these
 @more("volume", "category", (.05, .2, .5), scope="rows")
 def _dropped_segment(job, name, most=1000):
     "Rows of one segment are gone."
-    if name is None or not 2 <= len(coded(c := job.column(name)).dictionary) <= min(most, job.n): return None
+    if name is None or not 2 <= count(c := job.column(name)) <= min(most, job.n): return None
     order, n = _by_value(job, c)
     some = order[:int(np.searchsorted(n, job.k))+1]
     gone = job.pick(_among(c, some))
@@ -191,7 +191,7 @@ def _dropped_segment(job, name, most=1000):
 @more("relation", "category", (.01, .05, .2, 1.), scope="rows")
 def _fan_out(job, name, factor=None):
     "A join repeats the rows of some keys."
-    if name is None or len(coded(c := job.column(name)).dictionary) < 2: return None
+    if name is None or count(c := job.column(name)) < 2: return None
     factor = factor or int(job.rng.integers(2, 5))
     order, n = _by_value(job, c)
     some = order[:int(np.searchsorted(n, -(-job.k//(factor-1))))+1]
@@ -236,19 +236,20 @@ def _codes_of(c, head): # of all rows, or of the first few of a long table
     return c.array.slice(0, head).dictionary_encode().indices.fill_null(-1).to_numpy(zero_copy_only=False) if head else codes(c)
 
 def _determines(on, c, head=None): # does one column's value fix the other's, with something to contradict?
-    if head is None and any(len(c.array) > 4*n and not _determines(on, c, n) for n in (1024, 32768)): return False
+    if head is None and len(c.array) > 4096 and not all(_determines(on, c, n) for n in (1024, 32768) if 4*n <= len(c.array)): return False
+    if whole := not (on.array.null_count or c.array.null_count or head):
+        if not count(c) <= count(on) < len(c.array): return False # fewer values cannot fix more
     x, y = _codes_of(on, head), _codes_of(c, head)
-    if on.array.null_count or c.array.null_count: both = (x >= 0) & (y >= 0); x, y = x[both], y[both]
-    elif not head and len(coded(on).dictionary) < len(coded(c).dictionary): return False # fewer values cannot fix more
+    if not whole: both = (x >= 0) & (y >= 0); x, y = x[both], y[both]
     if not len(x): return False
-    some = np.full(int(x.max())+1, -1); some[x] = y # one of each group
-    return bool((some[x] == y).all()) and (head is not None or int((some >= 0).sum()) < len(x))
+    some = np.empty(count(on), y.dtype) if whole else np.full(int(x.max())+1, -1); some[x] = y # one of each group
+    return bool((some[x] == y).all()) and (whole or head is not None or int((some >= 0).sum()) < len(x))
 
 @more("relation", "flat")
 def _broken_dependency(job, name, on=None):
     "A value that does not belong to its partner."
     c, others = job.column(name), [on] if on is not None else [n for n in job.shuffled(list(dict.fromkeys(job.names))) if n != name]
-    if pa.types.is_floating(c.array.type) or len(coded(c).dictionary) < 2: return None
+    if pa.types.is_floating(c.array.type) or count(c) < 2: return None
     for other in others:
         o = job.column(other)
         if o.role in ("empty", "nested") or pa.types.is_floating(o.array.type) or not _determines(o, c): continue
@@ -259,7 +260,7 @@ def _broken_dependency(job, name, on=None):
         if not len(rows := job.pick(both & ~led)): continue
         m = len(coded(c).dictionary)
         new = (codes(c)[rows]+job.rng.integers(1, m, len(rows))) % m
-        return job.cells(name, rows, coded(c).dictionary.take(pa.array(new)), f"does not belong to {other}")
+        return job.cells(name, rows, _at(coded(c).dictionary, new), f"does not belong to {other}")
     return None
 
 # %% ../nbs/04d_rowkinds.ipynb #b2fe4b2b
@@ -279,12 +280,12 @@ def _level_drift(job, name, size=None, shape="sudden", day=1, days=7):
 def _mix_drift(job, name, into=None, shape="sudden", day=1, days=7, most=200):
     "One category grows at the cost of the others."
     c, grown = job.column(name), abs(SHAPES[shape](day, days))
-    if pa.types.is_floating(c.array.type) or not 2 <= len(coded(c).dictionary) <= min(most, job.n) or grown < 1e-9: return None
+    if pa.types.is_floating(c.array.type) or not 2 <= count(c) <= min(most, job.n) or grown < 1e-9: return None
     known = coded(c).dictionary.to_pylist() if into is not None else []
     if into is not None and into not in known: return None
     to = known.index(into) if into is not None else int(job.rng.choice(codes(c)[c.valid]))
     rows = job.pick(c.valid & (codes(c) != to), max(1, round(job.k*grown)))
-    return job.cells(name, rows, coded(c).dictionary.take(pa.array(np.full(len(rows), to))), f"{shape}, day {day} of {days}: {str(coded(c).dictionary[to].as_py())[:40]} grows")
+    return job.cells(name, rows, _at(coded(c).dictionary, np.full(len(rows), to)), f"{shape}, day {day} of {days}: {str(coded(c).dictionary[to].as_py())[:40]} grows")
 
 # %% ../nbs/04d_rowkinds.ipynb #536c9b8f
 def _counts(job, name, y, detail, least=1): # counts at least `least` replaced by y, exactly k of them
