@@ -22,8 +22,12 @@ def _width(t): # the numpy type under cells that all have one width, None for ot
 def _slots(a, w): return np.frombuffer(a.buffers()[1], w)[a.offset:a.offset+len(a)] if len(a) else np.zeros(0, w)
 def _holds(a): return a.is_valid().to_numpy(zero_copy_only=False)
 
-def _built(slots, holds, t): # an array of these slots; holds: bool, or None where all hold a value
-    return pa.Array.from_buffers(t, len(slots), [None if holds is None else pa.py_buffer(np.packbits(holds, bitorder="little")), pa.py_buffer(slots)])
+def _room(n, w): # an empty array in Arrow's own memory, which is used again where numpy's comes fresh from the system; its buffer
+    buffer = pa.allocate_buffer(n*w.itemsize)
+    return np.frombuffer(buffer, w), buffer
+
+def _built(buffer, n, holds, t): # an array of these slots; holds: bool, or None where all hold a value
+    return pa.Array.from_buffers(t, n, [None if holds is None else pa.py_buffer(np.packbits(holds, bitorder="little")), buffer])
 
 # %% ../nbs/04ba_slots.ipynb #3ba52b9e
 def _mostly(a, n, pattern, share=.95, step=1 << 12): # do at least `share` of the n values match? decided as early as it can be
@@ -46,6 +50,8 @@ def _led(a, n, share=.05): # do more than a twentieth of the n values begin with
 
 # %% ../nbs/04ba_slots.ipynb #c84a05d5
 class _Quick(Column): # the same answers
+    def __init__(self, values): super().__init__(values.chunk(0) if isinstance(values, pa.ChunkedArray) and values.num_chunks == 1 else values) # one chunk needs no copy
+
     @cached_property
     def width(self): return _width(self.array.type)
 
@@ -68,8 +74,10 @@ class _Quick(Column): # the same answers
 
     @cached_property
     def x(self):
-        if not pa.types.is_integer(self.array.type): return Column.x.func(self)
+        t = self.array.type
+        if self.width is None or t == pa.float16() or not (pa.types.is_integer(t) or pa.types.is_floating(t)): return Column.x.func(self)
         x = self.numbers.astype(np.float64)
+        if pa.types.is_floating(t): x[~np.isfinite(x)] = np.nan
         if self.array.null_count: x[~self.valid] = np.nan
         return x
 
@@ -122,10 +130,9 @@ def _small(): return pa.array(np.arange(_LOW, _HIGH)).cast(pa.string()) # whole 
 def _texts(c): # which text each row shows (int, -1 for none), and the texts; None where hardly two are alike
     a = c.array
     if pa.types.is_integer(a.type) and (len(a) > _SMALL or not hasattr(c, "_coded")) and a.null_count < len(a):
-        x = c.numbers if not a.null_count else c.numbers[c.valid]
-        low, high = int(x.min()), int(x.max())
+        low, high = (v.as_py() for v in pc.min_max(a).values())
         if (here := _LOW <= low and high < _HIGH) or -2**62 <= low and high < 2**62 and high-low < len(a)//8:
-            at = c.numbers.astype(np.int64)-low
+            at = np.subtract(c.numbers, low, dtype=np.int32, casting="unsafe") if abs(low) < 2**31 and c.width.itemsize > 4 else (c.numbers.astype(np.int64)-low).astype(np.int32)
             if a.null_count: at[~c.valid] = -1
             return at, _small().slice(low-_LOW, high-low+1) if here else pa.array(np.arange(low, high+1)).cast(pa.string())
     return (codes(c), coded(c).dictionary.cast(pa.string())) if _few(a) else None
@@ -134,13 +141,13 @@ _Quick.texts = cached_property(_texts); _Quick.texts.__set_name__(_Quick, "texts
 
 # %% ../nbs/04ba_slots.ipynb #7f60651a
 def _set(c, rows, new): # the column's array with some slots set
-    slots, holds = c.slots.copy(), None
-    slots[rows] = _slots(new, c.width)
+    (slots, buffer), holds = _room(len(c.slots), c.width), None
+    slots[:] = c.slots; slots[rows] = _slots(new, c.width)
     if c.array.null_count or new.null_count: holds = c.holds.copy(); holds[rows] = _holds(new) if new.null_count else True
-    return _built(slots, holds, c.array.type)
+    return _built(buffer, len(slots), holds, c.array.type)
 
 def _set_texts(a, rows, new):
-    index = np.arange(len(a)); index[rows] = len(a)+np.arange(len(rows))
+    index = np.arange(len(a), dtype=np.int32 if len(a)+len(rows) < 2**31 else np.int64); index[rows] = len(a)+np.arange(len(rows))
     return _at(pa.concat_arrays([a, new]), index)
 
 def _few(a, some=1 << 12): return len(a) <= some or pc.count_distinct(a.slice(0, some)).as_py() < some//2 # are the values worth a dictionary?
@@ -158,5 +165,7 @@ def _repeated(columns, table, index): # rows by number; columns: read ones, in t
     if len(index) <= _SMALL: return table.take(at)
     def one(c):
         if c.width is None: return _at(c.array, at)
-        return _built(c.slots[index], c.holds[index] if c.array.null_count else None, c.array.type)
+        slots, buffer = _room(len(index), c.width)
+        np.take(c.slots, index, out=slots, mode="clip")
+        return _built(buffer, len(index), c.holds[index] if c.array.null_count else None, c.array.type)
     return pa.Table.from_arrays([one(c) for c in columns], schema=table.schema)
