@@ -6,7 +6,7 @@
 __all__ = ['ALL', 'MECHANISMS', 'find', 'window', 'bursts', 'Job', 'Corrupted', 'corrupt', 'old_update', 'combine', 'every']
 
 # %% ../nbs/04e_corrupt.ipynb #e5b62ca2
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,12 +16,12 @@ import pyarrow.compute as pc
 from . import rowkinds  # noqa: F401, its kinds stand on the shelf
 from .cellkinds import MORE
 from .config import UsageError
-from .faults import _ROLES, KINDS, CannotApply, Injected, Kind, _differ, _finish, _Job, _take, _try, _writable, _write
+from .faults import _ROLES, KINDS, CannotApply, Injected, Kind, _differ, _finish, _Job, _say, _take, _try, _writable, _write
 from .perturb import PERTURBATIONS
-from .slots import _at, _kept, _plain_types, _Quick, _repeated, _set, _set_texts, codes
+from .slots import _at, _few, _kept, _plain_types, _Quick, _repeated, _set, _set_texts, coded, codes, count, spread, took
 
 # %% ../nbs/04e_corrupt.ipynb #bae252b4
-ALL:Mapping[str, Kind] = {**KINDS, **MORE, "shifted_columns": replace(KINDS["shifted_columns"], fn=lambda job, name: _shifted(job, name))} # the same, quicker
+ALL:dict[str, Kind] = {**KINDS, **MORE}
 
 def find(
     kind:str|Kind, # a key of `ALL` or of `perturb.PERTURBATIONS`
@@ -107,6 +107,33 @@ def _shifted(job, name): # `faults`' own, with texts made where they are needed
     return cells, f"from {name} on"
 
 
+# %% ../nbs/04e_corrupt.ipynb #fb377875
+def _duplicated_rows(job, name): # `faults`' own, without a sort
+    rows, n = job.pick(np.ones(job.n, bool)), np.ones(job.n, np.int64)
+    n[rows] = 2
+    return (np.repeat(np.arange(job.n), n), f"{len(rows)} rows twice") if job.n else None
+
+def _lost_partition(job, name): # by the codes that are there
+    if name is None: return KINDS["lost_partition"].fn(job, name)
+    if not 2 <= count(c := job.column(name)) <= min(50, job.n//2): return None
+    code = codes(c)
+    value = int(job.rng.choice(code if c.array.null_count == 0 and not pa.types.is_floating(c.array.type) else code[c.valid]))
+    part = code == value
+    gone = job.pick(part, max(1, round(job.magnitude*np.count_nonzero(part))))
+    return np.delete(np.arange(job.n), gone), f"{name} = {_say(coded(c).dictionary.slice(value, 1))}: {len(gone)} rows gone"
+
+def _case_change(job, name, how=None): # what would change is asked of the distinct texts
+    c = job.column(name)
+    def new(a, h): return getattr(pc, f"utf8_{h}")(a)
+    def can(h): return spread(c, _differ(d, new(d, h))) if (d := few and coded(c).dictionary) else c.valid & _differ(c.array, new(c.array, h))
+    few = _few(c.array)
+    how, able = job.best([how] if how else ("lower", "upper", "capitalize"), can)
+    return how and job.cells(name, rows := job.pick(able), new(took(c, rows), how), how)
+
+_QUICK = {n: replace(KINDS[n], fn=fn) for n, fn in dict(shifted_columns=_shifted, duplicated_rows=_duplicated_rows, lost_partition=_lost_partition, case_change=_case_change).items()}
+ALL.update(_QUICK)
+
+
 # %% ../nbs/04e_corrupt.ipynb #f003b1f4
 class _Seen: # of one table: the columns that were read, by name, and what every fault asks
     def __init__(self, table, columns=None):
@@ -167,10 +194,11 @@ class Corrupted(Injected):
 def _mask(n, m): return np.zeros((m, n), bool).T # (n, m): a column is one stretch of memory
 
 def _rows_done(job, spec, name, index, detail): # as `faults._finish` for whole rows, without sorting a million of them
-    keep, mask = np.zeros(job.n, bool), _mask(len(index), len(job.names))
+    keep, new, m = np.zeros(job.n, bool), np.zeros(len(index), bool), len(job.names)
     keep[index] = True
-    again = np.flatnonzero(index[1:] == index[:-1])+1
-    mask[again] = True
+    again = np.flatnonzero(index[1:] == index[:-1])+1 if len(index) > 1 else index[:0]
+    new[again] = True
+    mask = np.ndarray((len(index), m), bool, new, 0, (1, 0)); mask.flags.writeable = False # whole rows: one byte a row, seen m times
     table = _rows(job, index, None if len(again) else keep)
     removed, added = np.flatnonzero(~keep).tolist(), len(again)
     return Corrupted(table, mask, _record(job, spec, name, [name] if name else [], len(removed), added, len(removed)+added, detail), removed, index)

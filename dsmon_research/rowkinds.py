@@ -42,9 +42,10 @@ def _rewrite(c, rows, moments): # date and clock replaced, the rest as it was
 def _ints(c): # int64 units since 1970, and which rows are safely inside the type's range
     if hasattr(c, "_units"): return c._units
     t = c.array.type
-    v = c.array.cast(pa.int32() if t == pa.date32() else pa.int64()).fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
+    v = c.array.cast(pa.int32() if t == pa.date32() else pa.int64())
+    v = (v.fill_null(0) if v.null_count else v).to_numpy(zero_copy_only=False).astype(np.int64, copy=False)
     top = (2**31 if t == pa.date32() else 2**63)-2*10**5*_per_day(t) if t != pa.timestamp("ns") and getattr(t, "unit", "") != "ns" else 2**63-4*10**4*_per_day(t)
-    c._units = v, c.valid & (v < top) & (v > -top)
+    c._units = v, c.valid if len(v) and -top < v.min() and v.max() < top else c.valid & (v < top) & (v > -top)
     return c._units
 
 # %% ../nbs/04d_rowkinds.ipynb #5561ccab
@@ -55,9 +56,9 @@ def _times_of(c): # datetime64[m] of the rows, NaT where there is none or where 
     if c.array.type == pa.string(): at = _text_moments(c)[0]
     else:
         v, ok = _ints(c)
-        at = (v*1440 if c.array.type == pa.date32() else v//(_per_day(c.array.type)//1440)).astype("datetime64[m]")
-        at[~ok] = np.datetime64("NaT")
-    c._minutes = np.where((at > _EARLY) & (at < _LATE), at, np.datetime64("NaT"))
+        at = (v*1440 if c.array.type == pa.date32() else v//(_per_day(c.array.type)//1440)).view("datetime64[m]")
+        if not ok.all(): at[~ok] = np.datetime64("NaT")
+    c._minutes = at if len(at) and _EARLY < at.min() and at.max() < _LATE else np.where((at > _EARLY) & (at < _LATE), at, np.datetime64("NaT")) # a NaT makes least and most one
     return c._minutes
 
 def _daily(c): return pa.types.is_date(c.array.type) or c.array.type == pa.string() and not _text_moments(c)[1] # days only
@@ -240,10 +241,19 @@ def _determines(on, c, head=None): # does one column's value fix the other's, wi
     if whole := not (on.array.null_count or c.array.null_count or head):
         if not count(c) <= count(on) < len(c.array): return False # fewer values cannot fix more
     x, y = _codes_of(on, head), _codes_of(c, head)
+    if not head and not c.array.null_count: # those without a value meet behind the last
+        some = np.full(count(on)+1, -1, y.dtype); some[x] = y
+        return bool(((some[x] == y) | (x < 0)).all()) and int((some[:-1] >= 0).sum()) < len(x)-on.array.null_count
     if not whole: both = (x >= 0) & (y >= 0); x, y = x[both], y[both]
     if not len(x): return False
     some = np.empty(count(on), y.dtype) if whole else np.full(int(x.max())+1, -1); some[x] = y # one of each group
     return bool((some[x] == y).all()) and (whole or head is not None or int((some >= 0).sum()) < len(x))
+
+def _firsts(c, among): # the first row of each of the column's values, among these rows
+    if among.all(): return np.searchsorted(np.maximum.accumulate(codes(c)), np.arange(count(c))) # values are numbered as they come
+    at = np.flatnonzero(among)[::-1]
+    first = np.full(count(c), -1); first[codes(c)[at]] = at # written last: the first of each
+    return first[first >= 0]
 
 @more("relation", "flat")
 def _broken_dependency(job, name, on=None):
@@ -253,12 +263,10 @@ def _broken_dependency(job, name, on=None):
     for other in others:
         o = job.column(other)
         if o.role in ("empty", "nested") or pa.types.is_floating(o.array.type) or not _determines(o, c): continue
-        both = o.valid & c.valid
-        led, at = np.zeros(job.n, bool), np.flatnonzero(both)[::-1]
-        first = np.full(len(coded(o).dictionary), -1); first[codes(o)[at]] = at # written last: the first of each group
-        led[first[first >= 0]] = True
+        both, led = o.valid & c.valid, np.zeros(job.n, bool)
+        led[_firsts(o, both)] = True
         if not len(rows := job.pick(both & ~led)): continue
-        m = len(coded(c).dictionary)
+        m = count(c)
         new = (codes(c)[rows]+job.rng.integers(1, m, len(rows))) % m
         return job.cells(name, rows, _at(coded(c).dictionary, new), f"does not belong to {other}")
     return None
