@@ -125,11 +125,11 @@ def _date_format(job, name, form=None):
     "Dates are written otherwise."
     c, form = job.column(name), form or job.shuffled(_FORMATS)[0]
     if not len(rows := job.pick(~np.isnat(at := _times_of(c)))): return None
-    moments, text = at[rows], c.array.type == pa.string()
-    rest = pc.utf8_slice_codeunits(took(c, rows) if text else took(c, rows).cast(pa.string()), 10, None)
+    old = took(c, rows).dictionary_encode() # each distinct one is written once
+    moments = at[rows[np.unique(old.indices, return_index=True)[1]]]
     if form == "epoch": new = pa.array(moments.astype("datetime64[s]").astype(np.int64)).cast(pa.string())
-    else: new = pc.binary_join_element_wise(pc.strftime(_stamps(moments), format=form), rest, "")
-    return job.cells(name, rows, new, f"written as {form}")
+    else: new = pc.binary_join_element_wise(pc.strftime(_stamps(moments), format=form), pc.utf8_slice_codeunits(old.dictionary.cast(pa.string()), 10, None), "")
+    return job.cells(name, rows, new.take(old.indices), f"written as {form}")
 
 @more("time", "time", (.05, .2, 1.))
 def _day_month_swap(job, name):
@@ -234,7 +234,9 @@ def _broken_foreign_key(job, name, parent=None):
 
 # %% ../nbs/04d_rowkinds.ipynb #550d5595
 def _codes_of(c, head): # of all rows, or of the first few of a long table
-    return c.array.slice(0, head).dictionary_encode().indices.fill_null(-1).to_numpy(zero_copy_only=False) if head else codes(c)
+    if not head or hasattr(c, "_codes"): return codes(c)[:head]
+    if (known := c.__dict__.setdefault("_heads", {})).get(head) is None: known[head] = c.array.slice(0, head).dictionary_encode().indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    return known[head]
 
 def _determines(on, c, head=None): # does one column's value fix the other's, with something to contradict?
     if head is None and len(c.array) > 4096 and not all(_determines(on, c, n) for n in (1024, 32768) if 4*n <= len(c.array)): return False

@@ -91,8 +91,24 @@ class _Quick(Column): # the same answers
         return Column.role.func(self)
 
 # %% ../nbs/04ba_slots.ipynb #9b8dd13e
+def _as_numbers(a): # long texts of one length, at most four bytes, as the numbers that their bytes are; None for others
+    if a.type != pa.string() or a.null_count or len(a) <= _SMALL: return None
+    at = np.frombuffer(a.buffers()[1], np.int32)[a.offset:a.offset+len(a)+1]
+    if not 1 <= (n := int(at[1]-at[0])) <= 4 or at[-1]-at[0] != n*len(a) or not (at[1:]-at[:-1] == n).all(): return None
+    b = np.frombuffer(a.buffers()[2], np.uint8)[at[0]:at[-1]].reshape(-1, n)
+    x = b[:, 0].astype(np.int32)
+    for j in range(1, n): x |= b[:, j].astype(np.int32) << 8*j
+    return x
+
+def _encoded(a): # `a.dictionary_encode()`, values in the order in which they come
+    if (x := _as_numbers(a)) is None: return a.dictionary_encode()
+    d = pa.array(x).dictionary_encode()
+    index = d.indices.to_numpy()
+    first = np.searchsorted(np.maximum.accumulate(index), np.arange(len(d.dictionary)))
+    return pa.DictionaryArray.from_arrays(d.indices, a.take(pa.array(first)))
+
 def coded(c): # the column's values and which row has which, made once
-    if not hasattr(c, "_coded"): c._coded = c.array.dictionary_encode()
+    if not hasattr(c, "_coded"): c._coded = _encoded(c.array)
     return c._coded
 
 def codes(c): # int, shape (n_rows,): -1 where there is no value
