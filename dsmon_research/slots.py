@@ -96,16 +96,16 @@ def _as_numbers(a): # long texts of one length, at most four bytes, as the numbe
     at = np.frombuffer(a.buffers()[1], np.int32)[a.offset:a.offset+len(a)+1]
     if not 1 <= (n := int(at[1]-at[0])) <= 4 or at[-1]-at[0] != n*len(a) or not (at[1:]-at[:-1] == n).all(): return None
     b = np.frombuffer(a.buffers()[2], np.uint8)[at[0]:at[-1]].reshape(-1, n)
-    x = b[:, 0].astype(np.int32)
+    x = b[:, 0].astype("<i4")
     for j in range(1, n): x |= b[:, j].astype(np.int32) << 8*j
     return x
 
 def _encoded(a): # `a.dictionary_encode()`, values in the order in which they come
     if (x := _as_numbers(a)) is None: return a.dictionary_encode()
-    d = pa.array(x).dictionary_encode()
-    index = d.indices.to_numpy()
-    first = np.searchsorted(np.maximum.accumulate(index), np.arange(len(d.dictionary)))
-    return pa.DictionaryArray.from_arrays(d.indices, a.take(pa.array(first)))
+    d, n = pa.array(x).dictionary_encode(), len(a[0].as_py().encode())
+    found = np.ascontiguousarray(d.dictionary.to_numpy().view(np.uint8).reshape(-1, 4)[:, :n]) # little-endian: the first bytes
+    ends = np.arange(0, found.size+1, n, dtype=np.int32)
+    return pa.DictionaryArray.from_arrays(d.indices, pa.Array.from_buffers(pa.string(), len(found), [None, pa.py_buffer(ends), pa.py_buffer(found)]))
 
 def coded(c): # the column's values and which row has which, made once
     if not hasattr(c, "_coded"): c._coded = _encoded(c.array)
