@@ -2656,6 +2656,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
             'dsmon_research.slots': { 'dsmon_research.slots._Quick': ('slots.html#_quick', 'dsmon_research/slots.py'),
                                       'dsmon_research.slots._Quick.__init__': ('slots.html#_quick.__init__', 'dsmon_research/slots.py'),
                                       'dsmon_research.slots._Quick.holds': ('slots.html#_quick.holds', 'dsmon_research/slots.py'),
+                                      'dsmon_research.slots._Quick.limits': ('slots.html#_quick.limits', 'dsmon_research/slots.py'),
                                       'dsmon_research.slots._Quick.numbers': ('slots.html#_quick.numbers', 'dsmon_research/slots.py'),
                                       'dsmon_research.slots._Quick.role': ('slots.html#_quick.role', 'dsmon_research/slots.py'),
                                       'dsmon_research.slots._Quick.slots': ('slots.html#_quick.slots', 'dsmon_research/slots.py'),

@@ -118,7 +118,9 @@ _DECODERS = dict(latin1=lambda s: s.encode().decode("latin-1"), cp1252=lambda s:
                  twice=lambda s: s.encode().decode("latin-1").encode().decode("latin-1"))
 
 def _plain_letters(a): # nothing but ASCII, by one look at the bytes
-    return not len(a) or a.buffers()[2] is None or not (np.frombuffer(a.buffers()[2], np.uint8) > 127).any()
+    if not len(a) or a.buffers()[2] is None: return True
+    first, last = np.frombuffer(a.buffers()[1], np.int32)[[a.offset, a.offset+len(a)]]
+    return not (np.frombuffer(a.buffers()[2], np.uint8)[first:last] > 127).any()
 
 @more("text", "text", (.05, .2, 1.))
 def _mojibake(job, name, how=None):
@@ -154,7 +156,9 @@ def _rounding(job, name, digits=None):
 
 def _sd(c): # a standard deviation to measure by; the mean's size where there is none
     if not hasattr(c, "_sd"):
-        s, mean = np.nanstd(c.x), abs(np.nanmean(c.x/2)*2)
+        some = ~np.isnan(c.x); n = np.count_nonzero(some)
+        half, off = np.where(some, c.x/2, 0.), np.where(some, c.x-np.where(some, c.x, 0.).sum()/n, 0.) # `nanmean` and `nanstd`, step by step
+        s, mean = np.sqrt((off*off).sum()/n), abs(half.sum()/n*2)
         c._sd = s if 1e-9*mean < s < np.inf else max(mean, 1.)
     return c._sd
 

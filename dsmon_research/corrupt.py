@@ -138,7 +138,7 @@ ALL.update(_QUICK)
 class _Seen: # of one table: the columns that were read, by name, and what every fault asks
     def __init__(self, table, columns=None):
         self.columns, self.names = {} if columns is None else columns, table.column_names
-        self.once, self.plain = list(dict.fromkeys(self.names)), _plain_types(table)
+        self.once, self.plain, self.roles = list(dict.fromkeys(self.names)), _plain_types(table), {}
 
 class Job(_Job):
     "A fault's surroundings with a mechanism: what `pick` answers is where the error strikes."
@@ -160,14 +160,16 @@ class Job(_Job):
 
     def targets(self, kind): # columns that may be tried, in random order; None = the table as such
         if (roles := _ROLES.get(kind.needs)) is None: yield None; return
+        known = self.shared.roles
         for name in self.shuffled(self.shared.once):
-            if self.column(name).role in roles: yield name
+            if (role := known.get(name)) is None: role = known[name] = self.column(name).role
+            if role in roles: yield name
         if kind.needs == "category": yield None
 
     def pick(self, can, k=None):
-        if self.mechanism == "mcar": return super().pick(can, k)
-        rows, k = np.flatnonzero(can), k or self.k
+        rows, k = can.nonzero()[0], k or self.k
         if len(rows) <= k: return rows
+        if self.mechanism == "mcar": hit = rows[self.rng.choice(len(rows), k, replace=False)]; hit.sort(); return hit
         if self.mechanism == "burst": return bursts(rows, k, self.rng, self.runs)
         return window(rows, self._order(self.at if self.mechanism == "mnar" else self._other())[rows], k, self.rng)
 

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .faults import _ISO, _NUMBER, _TWINS, Column, _differ, _valid
+from .faults import _ISO, _NUMBER, _TWINS, Column, _differ, _limits, _valid
 
 # %% ../nbs/04ba_slots.ipynb #afcbb34c
 def _width(t): # the numpy type under cells that all have one width, None for others
@@ -49,8 +49,16 @@ def _led(a, n, share=.05): # do more than a twentieth of the n values begin with
     return False
 
 # %% ../nbs/04ba_slots.ipynb #c84a05d5
+_ENDS:dict = {} # of the types of one width, which have no parameters that matter here
+
 class _Quick(Column): # the same answers
     def __init__(self, values): super().__init__(values.chunk(0) if isinstance(values, pa.ChunkedArray) and values.num_chunks == 1 else values) # one chunk needs no copy
+
+    @cached_property
+    def limits(self): # asked of the type once
+        t = self.array.type
+        if self.half or self.width is None: return Column.limits.func(self)
+        return _ENDS.get(t.id) or _ENDS.setdefault(t.id, _limits(t))
 
     @cached_property
     def width(self): return _width(self.array.type)
