@@ -18,7 +18,7 @@ from .cellkinds import MORE
 from .config import UsageError
 from .faults import _ROLES, KINDS, CannotApply, Injected, Kind, _differ, _finish, _Job, _say, _take, _try, _writable, _write
 from .perturb import PERTURBATIONS
-from .slots import _at, _few, _kept, _plain_types, _Quick, _repeated, _set, _set_texts, coded, codes, count, spread, took
+from .slots import _at, _few, _kept, _plain_types, _Quick, _repeated, _set, _set_texts, coded, codes, count, spread, texts, took
 
 # %% ../nbs/04e_corrupt.ipynb #bae252b4
 ALL:dict[str, Kind] = {**KINDS, **MORE}
@@ -70,10 +70,10 @@ def _put(job, table, i, rows, new): # `faults._write` at the price of a copy
     return table.set_column(i, field if field.nullable or not a.null_count else field.with_nullable(True), a)
 
 def _spelt(c, field, table, i, rows, new): # numbers and moments become text, some of it new; each distinct one is written once
-    if c.texts is None: return _write(table, i, rows, new)
-    at, texts = c.texts
-    at = at.copy(); at[rows] = len(texts)+np.arange(len(rows))
-    text = _at(pa.concat_arrays([texts, new]), pa.array(at, mask=at < 0) if c.array.null_count else pa.array(at))
+    if (got := texts(c)) is None: return _write(table, i, rows, new)
+    at, known = got[0].copy(), got[1]
+    at[rows] = len(known)+np.arange(len(rows))
+    text = _at(pa.concat_arrays([known, new]), pa.array(at, mask=at < 0) if c.array.null_count else pa.array(at))
     return table.set_column(i, pa.field(field.name, pa.string(), field.nullable or text.null_count > 0, field.metadata), text)
 
 def _rows(job, index, keep): # whole rows; keep: bool of the rows that stay, None where some come twice
@@ -130,8 +130,7 @@ def _case_change(job, name, how=None): # what would change is asked of the disti
     how, able = job.best([how] if how else ("lower", "upper", "capitalize"), can)
     return how and job.cells(name, rows := job.pick(able), new(took(c, rows), how), how)
 
-_QUICK = {n: replace(KINDS[n], fn=fn) for n, fn in dict(shifted_columns=_shifted, duplicated_rows=_duplicated_rows, lost_partition=_lost_partition, case_change=_case_change).items()}
-ALL.update(_QUICK)
+ALL.update({n: replace(KINDS[n], fn=fn) for n, fn in dict(shifted_columns=_shifted, duplicated_rows=_duplicated_rows, lost_partition=_lost_partition, case_change=_case_change).items()})
 
 
 # %% ../nbs/04e_corrupt.ipynb #f003b1f4

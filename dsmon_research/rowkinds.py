@@ -251,8 +251,8 @@ def _determines(on, c, head=None): # does one column's value fix the other's, wi
     some = np.empty(count(on), y.dtype) if whole else np.full(int(x.max())+1, -1); some[x] = y # one of each group
     return bool((some[x] == y).all()) and (whole or head is not None or int((some >= 0).sum()) < len(x))
 
-def _firsts(c, among): # the first row of each of the column's values, among these rows
-    if among.all(): return np.searchsorted(np.maximum.accumulate(codes(c)), np.arange(count(c))) # values are numbered as they come
+def _firsts(c, among=None): # the first row of each of the column's values, among these rows
+    if among is None: return np.searchsorted(np.maximum.accumulate(codes(c)), np.arange(count(c))) # values are numbered as they come
     at = np.flatnonzero(among)[::-1]
     first = np.full(count(c), -1); first[codes(c)[at]] = at # written last: the first of each
     return first[first >= 0]
@@ -266,7 +266,7 @@ def _broken_dependency(job, name, on=None):
         o = job.column(other)
         if o.role in ("empty", "nested") or pa.types.is_floating(o.array.type) or not _determines(o, c): continue
         both, led = o.valid & c.valid, np.zeros(job.n, bool)
-        led[_firsts(o, both)] = True
+        led[_firsts(o, both if c.array.null_count else None)] = True
         if not len(rows := job.pick(both & ~led)): continue
         m = count(c)
         new = (codes(c)[rows]+job.rng.integers(1, m, len(rows))) % m
