@@ -139,6 +139,16 @@ class _Seen: # of one table: the columns that were read, by name, and what every
         self.columns, self.names = {} if columns is None else columns, table.column_names
         self.once, self.plain, self.roles = list(dict.fromkeys(self.names)), _plain_types(table), {}
 
+def _to_try(job, kind): # columns that may be tried, in random order; None = the table as such
+    if (roles := _ROLES.get(kind.needs)) is None: yield None; return
+    known = job.shared.roles
+    for name in job.shuffled(job.shared.once):
+        if (role := known.get(name)) is None: role = known[name] = job.column(name).role
+        if role in roles: yield name
+    if kind.needs == "category": yield None
+
+
+# %% ../nbs/04e_corrupt.ipynb #02679a23
 class Job(_Job):
     "A fault's surroundings with a mechanism: what `pick` answers is where the error strikes."
     def __init__(self, table, magnitude, rng, previous=None, seen=None, mechanism="mcar", by=None, runs=None):
@@ -156,14 +166,6 @@ class Job(_Job):
         return self.column(name) if self.names.index(name) == i else _Quick(self.table.column(i))
 
     def shuffled(self, items): return [items[i] for i in self.rng.permutation(len(items)).tolist()]
-
-    def targets(self, kind): # columns that may be tried, in random order; None = the table as such
-        if (roles := _ROLES.get(kind.needs)) is None: yield None; return
-        known = self.shared.roles
-        for name in self.shuffled(self.shared.once):
-            if (role := known.get(name)) is None: role = known[name] = self.column(name).role
-            if role in roles: yield name
-        if kind.needs == "category": yield None
 
     def pick(self, can, k=None):
         rows, k = can.nonzero()[0], k or self.k
@@ -249,7 +251,7 @@ def corrupt(
     spec = find(kind)
     _asked(spec, table, magnitude, column, mechanism, by)
     job = Job(table, magnitude, rng, past[-1] if len(past) else None, seen, mechanism, by)
-    for name in job.targets(spec) if column is None else [column]:
+    for name in _to_try(job, spec) if column is None else [column]:
         job.at = name
         if answer := _try(job, spec, name, **how): return _done(job, spec, name, *answer)
     raise CannotApply(f"{spec.name}: would change nothing in {'this table' if column is None else f'column {column!r}'} ({table.num_rows} rows; needs: {spec.needs}): take another fault or column")

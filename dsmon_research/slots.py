@@ -52,9 +52,17 @@ def _led(a, n, share=.05): # do more than a twentieth of the n values begin with
         if np.count_nonzero((first >= 97) & (first <= 122))-a.null_count > share*n+1: return True
     return False
 
-# %% ../nbs/04ba_slots.ipynb #c84a05d5
-_ENDS:dict = {} # of the types of one width, which have no parameters that matter here
+def _early(c): # the role of a column
+    n = np.count_nonzero(c.valid) if pa.types.is_floating(c.array.type) else len(c.array)-c.array.null_count
+    if not n: return "empty"
+    if got := next((role for fits, role in _CLEAR if fits(c.array.type)), None): return got
+    if c.array.type == pa.string() and _led(c.array, n): return "text"
+    if c.array.type == pa.string() and all(_mostly(c.array, n, p) is False for p in (_NUMBER, _ISO)): return "text"
+    return Column.role.func(c)
 
+_ENDS:dict = {} # limits of the types of one width, by their ids
+
+# %% ../nbs/04ba_slots.ipynb #c84a05d5
 class _Quick(Column): # the same answers
     def __init__(self, values): super().__init__(values.chunk(0) if isinstance(values, pa.ChunkedArray) and values.num_chunks == 1 else values) # one chunk needs no copy
 
@@ -93,14 +101,7 @@ class _Quick(Column): # the same answers
         if self.array.null_count: x[~self.valid] = np.nan
         return x
 
-    @cached_property
-    def role(self):
-        n = np.count_nonzero(self.valid) if pa.types.is_floating(self.array.type) else len(self.array)-self.array.null_count
-        if not n: return "empty"
-        if got := next((role for fits, role in _CLEAR if fits(self.array.type)), None): return got
-        if self.array.type == pa.string() and _led(self.array, n): return "text"
-        if self.array.type == pa.string() and all(_mostly(self.array, n, p) is False for p in (_NUMBER, _ISO)): return "text"
-        return Column.role.func(self)
+    role = cached_property(_early)
 
 # %% ../nbs/04ba_slots.ipynb #9b8dd13e
 def _as_numbers(a): # long texts of one length, at most four bytes, as the numbers that their bytes are; None for others
