@@ -39,12 +39,12 @@ def _rewrite(c, rows, moments): # date and clock replaced, the rest as it was
     if _text_moments(c)[1]: return pa.array([a[:10]+s[10]+a[11:]+s[16:] for a, s in zip(new, old)], pa.string())
     return pa.array([a[:10] for a in new], pa.string())
 
-def _ints(c): # int64 units since 1970, and which rows are safely inside the type's range
+def _ints(c): # int64 units since 1970, and which rows are a century inside the range of 64 bits
     if hasattr(c, "_units"): return c._units
     t = c.array.type
     v = c.array.cast(pa.int32() if t == pa.date32() else pa.int64())
     v = (v.fill_null(0) if v.null_count else v).to_numpy(zero_copy_only=False).astype(np.int64, copy=False)
-    top = (2**31 if t == pa.date32() else 2**63)-2*10**5*_per_day(t) if t != pa.timestamp("ns") and getattr(t, "unit", "") != "ns" else 2**63-4*10**4*_per_day(t)
+    top = 2**63-4*10**4*_per_day(t)
     c._units = v, c.valid if len(v) and -top < v.min() and v.max() < top else c.valid & (v < top) & (v > -top)
     return c._units
 
@@ -238,18 +238,18 @@ def _codes_of(c, head): # of all rows, or of the first few of a long table
     if (known := c.__dict__.setdefault("_heads", {})).get(head) is None: known[head] = c.array.slice(0, head).dictionary_encode().indices.fill_null(-1).to_numpy(zero_copy_only=False)
     return known[head]
 
-def _determines(on, c, head=None): # does one column's value fix the other's, with something to contradict?
+def _determines(on, c, head=None): # does one column's value fix the other's?
     if head is None and len(c.array) > 4096 and not all(_determines(on, c, n) for n in (1024, 32768) if 4*n <= len(c.array)): return False
     if whole := not (on.array.null_count or c.array.null_count or head):
-        if not count(c) <= count(on) < len(c.array): return False # fewer values cannot fix more
+        if count(c) > count(on): return False # fewer values cannot fix more
     x, y = _codes_of(on, head), _codes_of(c, head)
     if not head and not c.array.null_count: # those without a value meet behind the last
-        some = np.full(count(on)+1, -1, y.dtype); some[x] = y
-        return bool(((some[x] == y) | (x < 0)).all()) and int((some[:-1] >= 0).sum()) < len(x)-on.array.null_count
+        some = np.empty(count(on)+1, y.dtype); some[x] = y
+        return bool(((some[x] == y) | (x < 0)).all()) and on.array.null_count < len(x)
     if not whole: both = (x >= 0) & (y >= 0); x, y = x[both], y[both]
     if not len(x): return False
-    some = np.empty(count(on), y.dtype) if whole else np.full(int(x.max())+1, -1); some[x] = y # one of each group
-    return bool((some[x] == y).all()) and (whole or head is not None or int((some >= 0).sum()) < len(x))
+    some = np.empty(int(x.max())+1, y.dtype); some[x] = y # one of each group
+    return bool((some[x] == y).all())
 
 def _firsts(c, among=None): # the first row of each of the column's values, among these rows
     if among is None: return np.searchsorted(np.maximum.accumulate(codes(c)), np.arange(count(c))) # values are numbered as they come
