@@ -6,22 +6,22 @@
 __all__ = ['ALL', 'MECHANISMS', 'find', 'window', 'bursts', 'Job', 'Corrupted', 'corrupt', 'old_update', 'combine', 'every']
 
 # %% ../nbs/04e_corrupt.ipynb #e5b62ca2
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from . import rowkinds  # noqa: F401, its kinds stand on the shelf
-from .cellkinds import MORE, coded, codes
+from .cellkinds import MORE
 from .config import UsageError
-from .faults import _ISO, _NUMBER, _ROLES, _TWINS, KINDS, CannotApply, Column, Injected, Kind, _finish, _Job, _take, _targets, _differ, _plain, _try, _valid, _writable, _write
+from .faults import _ROLES, KINDS, CannotApply, Injected, Kind, _differ, _finish, _Job, _say, _take, _try, _writable, _write
 from .perturb import PERTURBATIONS
+from .slots import _at, _few, _kept, _plain_types, _Quick, _repeated, _set, _set_texts, coded, codes, count, spread, texts, took
 
 # %% ../nbs/04e_corrupt.ipynb #bae252b4
-ALL:Mapping[str, Kind] = {**KINDS, **MORE, "shifted_columns": replace(KINDS["shifted_columns"], fn=lambda job, name: _shifted(job, name))} # the same, quicker
+ALL:dict[str, Kind] = {**KINDS, **MORE}
 
 def find(
     kind:str|Kind, # a key of `ALL` or of `perturb.PERTURBATIONS`
@@ -60,112 +60,117 @@ def bursts(
     starts = before+np.cumsum(lengths)-lengths
     return rows[np.repeat(starts-(np.cumsum(lengths)-lengths), lengths)+np.arange(k)]
 
-# %% ../nbs/04e_corrupt.ipynb #9e53ba4f
-def _mostly(a, n, pattern, share=.95, step=1 << 12): # do at least `share` of the n values match? decided as early as it can be
-    lost, most, i = 0, n-share*n, 0
-    while i < len(a):
-        part = a.slice(i, step); i += step; step = min(2*step, 1 << 17)
-        lost += len(part)-part.null_count-(pc.sum(pc.match_substring_regex(part, pattern)).as_py() or 0)
-        if lost > most+1e-6*n+1: return False
-    return None # not decided: ask exactly
-
-_CLEAR = ((lambda t: pa.types.is_integer(t) or pa.types.is_floating(t) or pa.types.is_decimal(t), "number"), (lambda t: pa.types.is_timestamp(t) or pa.types.is_date(t), "time"))
-
-def _led(a, n, share=.05): # do more than a twentieth of the n values begin with a letter? such a one reads as no number and no moment
-    at = np.frombuffer(a.buffers()[1], np.int32)[a.offset:a.offset+len(a)+1]
-    for part in (slice(0, n//8+1000), slice(0, None)):
-        full = (at[1:] > at[:-1])[part]
-        first = np.frombuffer(a.buffers()[2], np.uint8)[at[:-1][part][full]] | 32
-        if np.count_nonzero((first >= 97) & (first <= 122))-a.null_count > share*n+1: return True
-    return False
-
-class _Quick(Column): # the same answers
-    @cached_property
-    def valid(self):
-        a, w = self.array, _width(self.array.type)
-        if a.null_count or w is None and not pa.types.is_string(a.type): return _valid(a)
-        return ~np.isnan(a.to_numpy()) if pa.types.is_floating(a.type) else np.ones(len(a), bool)
-
-    @cached_property
-    def role(self):
-        n = np.count_nonzero(self.valid) if pa.types.is_floating(self.array.type) else len(self.array)-self.array.null_count
-        if not n: return "empty"
-        if got := next((role for fits, role in _CLEAR if fits(self.array.type)), None): return got
-        if self.array.type == pa.string() and _led(self.array, n): return "text"
-        if self.array.type == pa.string() and all(_mostly(self.array, n, p) is False for p in (_NUMBER, _ISO)): return "text"
-        return Column.role.func(self)
-
-
-# %% ../nbs/04e_corrupt.ipynb #e5b62d02
-def _width(t): # the numpy type under cells that all have one width, None for others
-    fixed = pa.types.is_integer(t) or t in (pa.float32(), pa.float64()) or pa.types.is_timestamp(t) or pa.types.is_date(t) or pa.types.is_time(t) or pa.types.is_duration(t)
-    return np.dtype(f"i{t.bit_width//8}") if fixed else None
-
-def _slots(a, w): return np.frombuffer(a.buffers()[1], w)[a.offset:a.offset+len(a)] if len(a) else np.zeros(0, w)
-def _holds(a): return a.is_valid().to_numpy(zero_copy_only=False)
-
-def _built(slots, holds, t): # an array of these slots; holds: bool, or None where all hold a value
-    return pa.Array.from_buffers(t, len(slots), [None if holds is None else pa.py_buffer(np.packbits(holds, bitorder="little")), pa.py_buffer(slots)])
-
-def _put(job, table, i, rows, new): # `faults._write` at the price of a copy
-    a, w = table.column(i), _width(table.schema.field(i).type)
-    if new.type == pa.string() and w is not None: return _spelt(job, table, i, rows, new)
-    if w is None or new.type != a.type or not len(rows): return _write(table, i, rows, new)
-    a, holds = a.combine_chunks() if a.num_chunks != 1 else a.chunk(0), None
-    slots = _slots(a, w).copy(); slots[rows] = _slots(new, w)
-    if a.null_count or new.null_count: holds = np.array(_holds(a)); holds[rows] = _holds(new)
-    field = table.schema.field(i)
-    return table.set_column(i, field.with_nullable(field.nullable or new.null_count > 0 or a.null_count > 0), _built(slots, holds, a.type))
-
-def _few(a, some=1 << 12): return len(a) <= some or pc.count_distinct(a.slice(0, some)).as_py() < some//2 # are the values worth a dictionary?
-
-def _spelt(job, table, i, rows, new): # numbers and moments become text, some of it new; each distinct one is written once
-    field = table.schema.field(i)
-    if job.names.count(field.name) > 1 or not _few((c := job.column(field.name)).array): return _write(table, i, rows, new)
-    d = coded(c)
-    at = np.array(d.indices.fill_null(-1)); at[rows] = len(d.dictionary)+np.arange(len(rows))
-    text = pa.concat_arrays([d.dictionary.cast(pa.string()), new]).take(pa.array(at, mask=at < 0))
-    return table.set_column(i, field.with_type(pa.string()).with_nullable(field.nullable or text.null_count > 0), text)
-
-
 # %% ../nbs/04e_corrupt.ipynb #e5b62d03
-def _rows(table, index, keep): # whole rows; keep: bool of the rows that stay, None where some come twice
-    if keep is not None and len(index) and index[-1]-index[0]+1 == len(index): return table.slice(int(index[0]), len(index))
-    return _take(table, index) if keep is None else table.filter(pa.array(keep))
+def _put(job, table, i, rows, new): # `faults._write` at the price of a copy
+    c, field = job.nth(i), job.table.schema.field(i)
+    if c.array.type != field.type or not len(rows): return _write(table, i, rows, new)
+    if new.type != field.type: return _spelt(c, field, table, i, rows, new) if c.width is not None and new.type == pa.string() else _write(table, i, rows, new)
+    if c.width is None and field.type != pa.string(): return _write(table, i, rows, new)
+    a = _set(c, rows, new) if c.width is not None else _set_texts(c.array, rows, new)
+    return table.set_column(i, field if field.nullable or not a.null_count else field.with_nullable(True), a)
+
+def _spelt(c, field, table, i, rows, new): # numbers and moments become text, some of it new; each distinct one is written once
+    if (got := texts(c)) is None: return _write(table, i, rows, new)
+    at, known = got[0].copy(), got[1]
+    at[rows] = len(known)+np.arange(len(rows))
+    text = _at(pa.concat_arrays([known, new]), pa.array(at, mask=at < 0) if c.array.null_count else pa.array(at))
+    return table.set_column(i, pa.field(field.name, pa.string(), field.nullable or text.null_count > 0, field.metadata), text)
+
+def _rows(job, index, keep): # whole rows; keep: bool of the rows that stay, None where some come twice
+    if not job.shared.plain: return _take(job.table, index)
+    if keep is not None: return job.table.slice(int(index[0]), len(index)) if len(index) and index[-1]-index[0]+1 == len(index) else _kept(job.table, keep)
+    return _repeated([job.nth(i) for i in range(len(job.names))], job.table, index)
+
+
+# %% ../nbs/04e_corrupt.ipynb #cbe42bea
+def _apart(a, b): # as `faults._differ`, quicker where nothing is missing
+    return _differ(a, b) if a.null_count or b.null_count or pa.types.is_floating(a.type) else pc.not_equal(a, b).to_numpy(zero_copy_only=False)
 
 def _shifted(job, name): # `faults`' own, with texts made where they are needed
     i = job.names.index(name)
-    arrays = [_plain(job.table.column(j)) for j in range(i, len(job.names))]
-    if len(arrays) < 2 or not all(_writable(a.type) for a in arrays) or {a.type for a in arrays} == {pa.null()}: return None
-    mixed = len({a.type for a in arrays}) > 1
-    said = lambda a: a.cast(pa.string()) if mixed else a
-    moved, can = [pa.nulls(job.n, arrays[0].type), *arrays[:-1]], _valid(arrays[0])
-    for a, b in zip(arrays, moved):
-        if can.all(): break
-        can |= _differ(said(a), said(b))
+    columns = [job.nth(j) for j in range(i, len(job.names))]
+    types = {c.array.type for c in columns}
+    if len(columns) < 2 or not all(map(_writable, types)) or types == {pa.null()}: return None
+    t = pa.string() if len(types) > 1 else columns[0].array.type
+    def said(c, at): return pa.nulls(len(at), t) if c is None else _at(c.array, at) if c.array.type == t else _at(c.array, at).cast(t)
+    can = columns[0].valid.copy(); left = np.flatnonzero(~can)
+    for a, b in zip(columns, [None, *columns[:-1]]):
+        if not len(left): break
+        new = _differ(*(said(c, pa.array(left)) for c in (a, b))); can[left[new]] = True; left = left[~new]
     if not len(chosen := job.pick(can)): return None
-    at, cells = pa.array(chosen), {}
-    for j, (a, b) in enumerate(zip(arrays, moved)):
-        new = said(b.take(at)); d = np.flatnonzero(_differ(said(a.take(at)), new))
-        if mixed or len(d): cells[i+j] = chosen[d], new.take(pa.array(d))
+    at, cells, new = pa.array(chosen), {}, pa.nulls(len(chosen), t)
+    for j, c in enumerate(columns):
+        d, old = np.flatnonzero(_apart(was := said(c, at), new)), new
+        if len(d) == len(chosen): cells[i+j] = chosen, old
+        elif len(types) > 1 or len(d): cells[i+j] = chosen[d], _at(old, d)
+        new = was
     return cells, f"from {name} on"
 
 
+# %% ../nbs/04e_corrupt.ipynb #fb377875
+def _duplicated_rows(job, name): # `faults`' own, without a sort
+    rows, n = job.pick(np.ones(job.n, bool)), np.ones(job.n, np.int64)
+    n[rows] = 2
+    return (np.repeat(np.arange(job.n), n), f"{len(rows)} rows twice") if job.n else None
+
+def _lost_partition(job, name): # by the codes that are there
+    if name is None: return KINDS["lost_partition"].fn(job, name)
+    if not 2 <= count(c := job.column(name)) <= min(50, job.n//2): return None
+    code = codes(c)
+    value = int(job.rng.choice(code if c.array.null_count == 0 and not pa.types.is_floating(c.array.type) else code[c.valid]))
+    part = code == value
+    gone = job.pick(part, max(1, round(job.magnitude*np.count_nonzero(part))))
+    return np.delete(np.arange(job.n), gone), f"{name} = {_say(coded(c).dictionary.slice(value, 1))}: {len(gone)} rows gone"
+
+def _case_change(job, name, how=None): # what would change is asked of the distinct texts
+    c = job.column(name)
+    def new(a, h): return getattr(pc, f"utf8_{h}")(a)
+    def can(h): return spread(c, _differ(d, new(d, h))) if (d := few and coded(c).dictionary) else c.valid & _differ(c.array, new(c.array, h))
+    few = _few(c.array)
+    how, able = job.best([how] if how else ("lower", "upper", "capitalize"), can)
+    return how and job.cells(name, rows := job.pick(able), new(took(c, rows), how), how)
+
+ALL.update({n: replace(KINDS[n], fn=fn) for n, fn in dict(shifted_columns=_shifted, duplicated_rows=_duplicated_rows, lost_partition=_lost_partition, case_change=_case_change).items()})
+
+
 # %% ../nbs/04e_corrupt.ipynb #f003b1f4
+class _Seen: # of one table: the columns that were read, by name, and what every fault asks
+    def __init__(self, table, columns=None):
+        self.columns, self.names = {} if columns is None else columns, table.column_names
+        self.once, self.plain, self.roles = list(dict.fromkeys(self.names)), _plain_types(table), {}
+
+def _to_try(job, kind): # columns that may be tried, in random order; None = the table as such
+    if (roles := _ROLES.get(kind.needs)) is None: yield None; return
+    known = job.shared.roles
+    for name in job.shuffled(job.shared.once):
+        if (role := known.get(name)) is None: role = known[name] = job.column(name).role
+        if role in roles: yield name
+    if kind.needs == "category": yield None
+
+
+# %% ../nbs/04e_corrupt.ipynb #02679a23
 class Job(_Job):
     "A fault's surroundings with a mechanism: what `pick` answers is where the error strikes."
     def __init__(self, table, magnitude, rng, previous=None, seen=None, mechanism="mcar", by=None, runs=None):
-        super().__init__(table, magnitude, rng, previous, seen)
+        self.shared = seen if isinstance(seen, _Seen) else _Seen(table, seen)
+        self.table, self.n, self.rng, self.previous, self.seen, self.names = table, table.num_rows, rng, previous, self.shared.columns, self.shared.names
+        self.k, self.magnitude = max(1, round(magnitude*self.n)), magnitude
         self.mechanism, self.by, self.runs, self.at = mechanism, by, runs, None # at: the column that is tried
 
     def column(self, name):
-        if name not in self.seen: self.seen[name] = _Quick(self.table.column(self.names.index(name)))
-        return self.seen[name]
+        if (c := self.seen.get(name)) is None: c = self.seen[name] = _Quick(self.table.column(self.names.index(name)))
+        return c
+
+    def nth(self, i): # the i-th column, where several may have its name
+        name = self.names[i]
+        return self.column(name) if self.names.index(name) == i else _Quick(self.table.column(i))
+
+    def shuffled(self, items): return [items[i] for i in self.rng.permutation(len(items)).tolist()]
 
     def pick(self, can, k=None):
-        if self.mechanism == "mcar": return super().pick(can, k)
-        rows, k = np.flatnonzero(can), k or self.k
+        rows, k = can.nonzero()[0], k or self.k
         if len(rows) <= k: return rows
+        if self.mechanism == "mcar": hit = rows[self.rng.choice(len(rows), k, replace=False)]; hit.sort(); return hit
         if self.mechanism == "burst": return bursts(rows, k, self.rng, self.runs)
         return window(rows, self._order(self.at if self.mechanism == "mnar" else self._other())[rows], k, self.rng)
 
@@ -185,40 +190,41 @@ class Job(_Job):
         return np.append(rank, np.nan)[code]
 
 # %% ../nbs/04e_corrupt.ipynb #437320e6
-def _mask(n, m): return np.zeros((m, n), bool).T # (n, m): a column is one stretch of memory
-
-def _rows_done(job, spec, name, index, detail): # as `faults._finish` for whole rows, without sorting a million of them
-    n, keep, mask = job.n, np.zeros(job.n, bool), _mask(len(index), len(job.names))
-    keep[index] = True
-    again = np.flatnonzero(index[1:] == index[:-1])+1
-    mask[again] = True
-    table = _rows(job.table, index, None if len(again) else keep) if _plain_types(job.table) else _take(job.table, index)
-    removed, added = np.flatnonzero(~keep).tolist(), len(again)
-    record = dict(kind=spec.name, family=spec.family, magnitude=float(job.magnitude), share=(len(removed)+added)/n if n else 1., column=name, columns=[name] if name else [],
-                  rows_removed=len(removed), rows_added=added, rows_touched=len(removed)+added, n_rows=n, detail=detail)
-    return Injected(table, mask, record, removed, index)
-
-def _plain_types(table): return not any(pa.types.is_nested(t) or pa.types.is_dictionary(t) or t in _TWINS for t in table.schema.types)
-
-def _cells_done(job, spec, name, change, detail): # as `faults._finish` for cells
-    table, mask, hit = job.table, _mask(job.n, len(job.names)), np.zeros(job.n, bool)
-    for i, (rows, new) in change.items(): table, mask[rows, i], hit[rows] = _put(job, table, i, rows, new), True, True
-    touched = int(np.count_nonzero(hit))
-    record = dict(kind=spec.name, family=spec.family, magnitude=float(job.magnitude), share=touched/job.n if job.n else 1., column=name, columns=[job.names[i] for i in change],
-                  rows_removed=0, rows_added=0, rows_touched=touched, n_rows=job.n, detail=detail)
-    return Injected(table, mask, record, [], None, change)
-
-def _done(job, spec, name, change, detail): # what the fault function answered -> Injected
-    if isinstance(change, np.ndarray): return _rows_done(job, spec, name, change, detail)
-    if not isinstance(change, dict): return _finish(job, spec, name, change, detail)
-    return _cells_done(job, spec, name, change, detail)
-
-
-# %% ../nbs/04e_corrupt.ipynb #e28307c7
 class Corrupted(Injected):
     "What `Injected` is, and unpacks as (table, mask, record)."
     def __iter__(self): return iter((self.table, self.mask, self.record))
 
+def _mask(n, m): return np.zeros((m, n), bool).T # (n, m): a column is one stretch of memory
+
+def _rows_done(job, spec, name, index, detail): # as `faults._finish` for whole rows, without sorting a million of them
+    keep, new, m = np.zeros(job.n, bool), np.zeros(len(index), bool), len(job.names)
+    keep[index] = True
+    again = np.flatnonzero(index[1:] == index[:-1])+1 if len(index) > 1 else index[:0]
+    new[again] = True
+    mask = np.ndarray((len(index), m), bool, new, 0, (1, 0)); mask.flags.writeable = False # whole rows: one byte a row, seen m times
+    table = _rows(job, index, None if len(again) else keep)
+    removed, added = np.flatnonzero(~keep).tolist(), len(again)
+    return Corrupted(table, mask, _record(job, spec, name, [name] if name else [], len(removed), added, len(removed)+added, detail), removed, index)
+
+def _record(job, spec, name, columns, removed, added, touched, detail):
+    return dict(kind=spec.name, family=spec.family, magnitude=float(job.magnitude), share=touched/job.n if job.n else 1., column=name, columns=columns,
+                rows_removed=removed, rows_added=added, rows_touched=touched, n_rows=job.n, detail=detail, mechanism=job.mechanism, by=job.by)
+
+def _cells_done(job, spec, name, change, detail): # as `faults._finish` for cells
+    table, mask = job.table, _mask(job.n, len(job.names))
+    hit = np.zeros(job.n, bool) if len(change) > 1 else mask[:, next(iter(change))]
+    for i, (rows, new) in change.items(): table = _put(job, table, i, rows, new); mask[:, i][rows] = hit[rows] = True
+    return Corrupted(table, mask, _record(job, spec, name, [job.names[i] for i in change], 0, 0, int(np.count_nonzero(hit)), detail), [], None, change)
+
+def _table_done(job, spec, name, change, detail): # another table
+    got = _finish(job, spec, name, change, detail)
+    return Corrupted(got.table, got.mask, got.record | dict(mechanism=job.mechanism, by=job.by), got.rows_removed)
+
+def _done(job, spec, name, change, detail): # what the fault function answered -> Corrupted
+    return (_rows_done if isinstance(change, np.ndarray) else _cells_done if isinstance(change, dict) else _table_done)(job, spec, name, change, detail)
+
+
+# %% ../nbs/04e_corrupt.ipynb #e28307c7
 def _asked(spec, table, magnitude, column, mechanism, by): # wrong use, in one line
     if not 0 < magnitude <= 1: raise UsageError(f"{spec.name}: magnitude {magnitude!r}: give the share of rows to hit, above 0 and at most 1")
     if spec.scope == "table" and magnitude != 1: raise UsageError(f"{spec.name}: magnitude {magnitude!r}: it takes the whole table, give 1")
@@ -245,11 +251,9 @@ def corrupt(
     spec = find(kind)
     _asked(spec, table, magnitude, column, mechanism, by)
     job = Job(table, magnitude, rng, past[-1] if len(past) else None, seen, mechanism, by)
-    for name in _targets(job, spec) if column is None else [column]:
+    for name in _to_try(job, spec) if column is None else [column]:
         job.at = name
-        if answer := _try(job, spec, name, **how):
-            got = _done(job, spec, name, *answer)
-            return Corrupted(got.table, got.mask, got.record | dict(mechanism=mechanism, by=job.by), got.rows_removed, got.index, got.cells)
+        if answer := _try(job, spec, name, **how): return _done(job, spec, name, *answer)
     raise CannotApply(f"{spec.name}: would change nothing in {'this table' if column is None else f'column {column!r}'} ({table.num_rows} rows; needs: {spec.needs}): take another fault or column")
 
 # %% ../nbs/04e_corrupt.ipynb #88411f37
@@ -312,7 +316,7 @@ def every(
     key:Sequence[str]=(),       # columns that identify a row, where no single one does
 )->dict[str, Corrupted]:        # kind -> what came out, for those that can be
     "Every fault, one by one, each in a copy of its own."
-    seen, out = {}, {}
+    seen, out = _Seen(table), {}
     for k in map(find, kinds if kinds is not None else ALL):
         if mechanism == "mnar" and k.needs not in _ROLES: continue
         try: out[k.name] = corrupt(table, k, 1. if k.scope == "table" else magnitude, rng, None, mechanism, None, past, seen, **({"key": key} if key and k.name == "duplicated_keys" else {}))

@@ -10,9 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .cellkinds import _sd, _unit, coded, codes, more, took
-from .faults import _DATE, _bool, _differ, _encode, _instants, _per_day, _rounded
+from .cellkinds import _sd, _unit, more
+from .faults import _DATE, _bool, _encode, _instants, _per_day, _rounded
 from .perturb import _letters, _words
+from .slots import _at, coded, codes, count, spread, took, unlike
 
 # %% ../nbs/04d_rowkinds.ipynb #2d078f9e
 _CLOCK = _DATE+r"[ T]([01]\d|2[0-3]):[0-5]\d"
@@ -41,9 +42,10 @@ def _rewrite(c, rows, moments): # date and clock replaced, the rest as it was
 def _ints(c): # int64 units since 1970, and which rows are a century inside the range of 64 bits
     if hasattr(c, "_units"): return c._units
     t = c.array.type
-    v = c.array.cast(pa.int32() if t == pa.date32() else pa.int64()).fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
+    v = c.array.cast(pa.int32() if t == pa.date32() else pa.int64())
+    v = (v.fill_null(0) if v.null_count else v).to_numpy(zero_copy_only=False).astype(np.int64, copy=False)
     top = 2**63-4*10**4*_per_day(t)
-    c._units = v, c.valid & (v < top) & (v > -top)
+    c._units = v, c.valid if len(v) and -top < v.min() and v.max() < top else c.valid & (v < top) & (v > -top)
     return c._units
 
 # %% ../nbs/04d_rowkinds.ipynb #5561ccab
@@ -54,9 +56,9 @@ def _times_of(c): # datetime64[m] of the rows, NaT where there is none or where 
     if c.array.type == pa.string(): at = _text_moments(c)[0]
     else:
         v, ok = _ints(c)
-        at = (v*1440 if c.array.type == pa.date32() else v//(_per_day(c.array.type)//1440)).astype("datetime64[m]")
-        at[~ok] = np.datetime64("NaT")
-    c._minutes = np.where((at > _EARLY) & (at < _LATE), at, np.datetime64("NaT"))
+        at = (v*1440 if c.array.type == pa.date32() else v//(_per_day(c.array.type)//1440)).view("datetime64[m]")
+        if not ok.all(): at[~ok] = np.datetime64("NaT")
+    c._minutes = at if len(at) and _EARLY < at.min() and at.max() < _LATE else np.where((at > _EARLY) & (at < _LATE), at, np.datetime64("NaT")) # a NaT makes least and most one
     return c._minutes
 
 def _daily(c): return pa.types.is_date(c.array.type) or c.array.type == pa.string() and not _text_moments(c)[1] # days only
@@ -123,11 +125,11 @@ def _date_format(job, name, form=None):
     "Dates are written otherwise."
     c, form = job.column(name), form or job.shuffled(_FORMATS)[0]
     if not len(rows := job.pick(~np.isnat(at := _times_of(c)))): return None
-    moments, text = at[rows], c.array.type == pa.string()
-    rest = pc.utf8_slice_codeunits(took(c, rows) if text else took(c, rows).cast(pa.string()), 10, None)
+    old = took(c, rows).dictionary_encode() # each distinct one is written once
+    moments = at[rows[np.unique(old.indices, return_index=True)[1]]]
     if form == "epoch": new = pa.array(moments.astype("datetime64[s]").astype(np.int64)).cast(pa.string())
-    else: new = pc.binary_join_element_wise(pc.strftime(_stamps(moments), format=form), rest, "")
-    return job.cells(name, rows, new, f"written as {form}")
+    else: new = pc.binary_join_element_wise(pc.strftime(_stamps(moments), format=form), pc.utf8_slice_codeunits(old.dictionary.cast(pa.string()), 10, None), "")
+    return job.cells(name, rows, new.take(old.indices), f"written as {form}")
 
 @more("time", "time", (.05, .2, 1.))
 def _day_month_swap(job, name):
@@ -159,9 +161,8 @@ def _duplicated_keys(job, name, key=None):
     can = np.ones(job.n, bool); can[int(job.rng.integers(job.n))] = False # one is left to be copied
     rows = job.pick(can)
     source = job.rng.choice(np.delete(np.arange(job.n), rows), len(rows))
-    new = {n: took(job.column(n), source) for n in key}
-    differ = {n: np.flatnonzero(_differ(took(job.column(n), rows), a)) for n, a in new.items()}
-    cells = {job.names.index(n): (rows[d], new[n].take(pa.array(d))) for n, d in differ.items() if len(d)}
+    differ = {n: np.flatnonzero(unlike(job.column(n), rows, source)) for n in key}
+    cells = {job.names.index(n): (rows[d], took(job.column(n), source[d])) for n, d in differ.items() if len(d)}
     return (cells, f"key {', '.join(key)} of other rows") if cells else None
 
 @more("volume", "rows", (.05, .2, .5), scope="rows")
@@ -175,25 +176,29 @@ def _by_value(job, c): # values in random order, and how many rows the first of 
     order = job.rng.permutation(len(coded(c).dictionary))
     return order, np.bincount(codes(c)[c.valid], minlength=len(order))[order].cumsum()
 
+def _among(c, some): # bool, shape (n_rows,): rows whose value is one of these
+    ok = np.zeros(len(coded(c).dictionary), bool); ok[some] = True
+    return spread(c, ok)
+
 @more("volume", "category", (.05, .2, .5), scope="rows")
 def _dropped_segment(job, name, most=1000):
     "Rows of one segment are gone."
-    if name is None or not 2 <= len(coded(c := job.column(name)).dictionary) <= min(most, job.n): return None
+    if name is None or not 2 <= count(c := job.column(name)) <= min(most, job.n): return None
     order, n = _by_value(job, c)
     some = order[:int(np.searchsorted(n, job.k))+1]
-    gone = job.pick(np.isin(codes(c), some))
+    gone = job.pick(_among(c, some))
     return np.delete(np.arange(job.n), gone), f"{len(gone)} rows of {name} in {', '.join(map(str, coded(c).dictionary.take(pa.array(some[:3])).to_pylist()))[:60]}"
 
 @more("relation", "category", (.01, .05, .2, 1.), scope="rows")
 def _fan_out(job, name, factor=None):
     "A join repeats the rows of some keys."
-    if name is None or len(coded(c := job.column(name)).dictionary) < 2: return None
+    if name is None or count(c := job.column(name)) < 2: return None
     factor = factor or int(job.rng.integers(2, 5))
     order, n = _by_value(job, c)
     some = order[:int(np.searchsorted(n, -(-job.k//(factor-1))))+1]
-    rows = np.flatnonzero(np.isin(codes(c), some))
+    rows = np.flatnonzero(_among(c, some))
     added = np.repeat(job.rng.permutation(rows), factor-1)[:job.k]
-    return np.sort(np.concatenate([np.arange(job.n), added])), f"{len(added)} rows more, join on {name} 1:{factor}"
+    return np.repeat(np.arange(job.n), 1+np.bincount(added, minlength=job.n)), f"{len(added)} rows more, join on {name} 1:{factor}"
 
 
 # %% ../nbs/04d_rowkinds.ipynb #17dd962a
@@ -229,33 +234,43 @@ def _broken_foreign_key(job, name, parent=None):
 
 # %% ../nbs/04d_rowkinds.ipynb #550d5595
 def _codes_of(c, head): # of all rows, or of the first few of a long table
-    return c.array.slice(0, head).dictionary_encode().indices.fill_null(-1).to_numpy(zero_copy_only=False) if head else codes(c)
+    if not head or hasattr(c, "_codes"): return codes(c)[:head]
+    if (known := c.__dict__.setdefault("_heads", {})).get(head) is None: known[head] = c.array.slice(0, head).dictionary_encode().indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    return known[head]
 
 def _determines(on, c, head=None): # does one column's value fix the other's?
-    if head is None and len(c.array) > 4096 and not _determines(on, c, 1024): return False
+    if head is None and len(c.array) > 4096 and not all(_determines(on, c, n) for n in (1024, 32768) if 4*n <= len(c.array)): return False
+    if whole := not (on.array.null_count or c.array.null_count or head):
+        if count(c) > count(on): return False # fewer values cannot fix more
     x, y = _codes_of(on, head), _codes_of(c, head)
-    both = (x >= 0) & (y >= 0) & on.valid[:len(x)] & c.valid[:len(x)]
-    x, y = x[both], y[both]
+    if not head and not c.array.null_count: # those without a value meet behind the last
+        some = np.empty(count(on)+1, y.dtype); some[x] = y
+        return bool(((some[x] == y) | (x < 0)).all()) and on.array.null_count < len(x)
+    if not whole: both = (x >= 0) & (y >= 0); x, y = x[both], y[both]
     if not len(x): return False
-    first = np.full(int(x.max())+1, -1); first[x[::-1]] = y[::-1]
-    return bool((first[x] == y).all())
+    some = np.empty(int(x.max())+1, y.dtype); some[x] = y # one of each group
+    return bool((some[x] == y).all())
+
+def _firsts(c, among=None): # the first row of each of the column's values, among these rows
+    if among is None: return np.searchsorted(np.maximum.accumulate(codes(c)), np.arange(count(c))) # values are numbered as they come
+    at = np.flatnonzero(among)[::-1]
+    first = np.full(count(c), -1); first[codes(c)[at]] = at # written last: the first of each
+    return first[first >= 0]
 
 @more("relation", "flat")
 def _broken_dependency(job, name, on=None):
     "A value that does not belong to its partner."
     c, others = job.column(name), [on] if on is not None else [n for n in job.shuffled(list(dict.fromkeys(job.names))) if n != name]
-    if pa.types.is_floating(c.array.type) or len(coded(c).dictionary) < 2: return None
+    if pa.types.is_floating(c.array.type) or count(c) < 2: return None
     for other in others:
         o = job.column(other)
         if o.role in ("empty", "nested") or pa.types.is_floating(o.array.type) or not _determines(o, c): continue
-        both = o.valid & c.valid
-        led, at = np.zeros(job.n, bool), np.flatnonzero(both)[::-1]
-        first = np.full(len(coded(o).dictionary), -1); first[codes(o)[at]] = at # written last: the first of each group
-        led[first[first >= 0]] = True
+        both, led = o.valid & c.valid, np.zeros(job.n, bool)
+        led[_firsts(o, both if c.array.null_count else None)] = True
         if not len(rows := job.pick(both & ~led)): continue
-        m = len(coded(c).dictionary)
+        m = count(c)
         new = (codes(c)[rows]+job.rng.integers(1, m, len(rows))) % m
-        return job.cells(name, rows, coded(c).dictionary.take(pa.array(new)), f"does not belong to {other}")
+        return job.cells(name, rows, _at(coded(c).dictionary, new), f"does not belong to {other}")
     return None
 
 # %% ../nbs/04d_rowkinds.ipynb #b2fe4b2b
@@ -275,12 +290,12 @@ def _level_drift(job, name, size=None, shape="sudden", day=1, days=7):
 def _mix_drift(job, name, into=None, shape="sudden", day=1, days=7, most=200):
     "One category grows at the cost of the others."
     c, grown = job.column(name), abs(SHAPES[shape](day, days))
-    if pa.types.is_floating(c.array.type) or not 2 <= len(coded(c).dictionary) <= min(most, job.n) or grown < 1e-9: return None
+    if pa.types.is_floating(c.array.type) or not 2 <= count(c) <= min(most, job.n) or grown < 1e-9: return None
     known = coded(c).dictionary.to_pylist() if into is not None else []
     if into is not None and into not in known: return None
     to = known.index(into) if into is not None else int(job.rng.choice(codes(c)[c.valid]))
     rows = job.pick(c.valid & (codes(c) != to), max(1, round(job.k*grown)))
-    return job.cells(name, rows, coded(c).dictionary.take(pa.array(np.full(len(rows), to))), f"{shape}, day {day} of {days}: {str(coded(c).dictionary[to].as_py())[:40]} grows")
+    return job.cells(name, rows, _at(coded(c).dictionary, np.full(len(rows), to)), f"{shape}, day {day} of {days}: {str(coded(c).dictionary[to].as_py())[:40]} grows")
 
 # %% ../nbs/04d_rowkinds.ipynb #536c9b8f
 def _counts(job, name, y, detail, least=1): # counts at least `least` replaced by y, exactly k of them

@@ -6,6 +6,7 @@ import pytest
 from dsmon_research.cellkinds import MORE, Rewrites, rewritten
 from dsmon_research.corrupt import ALL, CannotApply, _Quick, bursts, combine, corrupt, every, old_update
 from dsmon_research.faults import KINDS, Column, apply_fault
+from dsmon_research.slots import _encoded, unlike
 
 def gen(seed=0): return np.random.default_rng(seed)
 
@@ -145,6 +146,35 @@ def test_unknown_identifiers_differ_from_each_other():
     for seed in range(5):
         new = corrupt(pa.table({"k": known}), "broken_foreign_key", 1., gen(seed), "k").table["k"].to_pylist()
         assert len(set(new)) == 70 and not set(new) & set(known)
+
+@pytest.mark.parametrize("values", [["née", "köl"], ["ab", "ba", "ab"], ["x"], ["\U0001f600", "abcd", "ééé"[:2]], ["abc", "ab"], ["a", None], ["", ""], ["abcde"]])
+def test_short_texts_as_numbers_are_the_same_values(values):
+    a = pa.array(values*3000, pa.string())
+    for part in (a, a.slice(1, 5000)):
+        got = _encoded(part); got.validate(full=True)
+        assert got.equals(part.dictionary_encode())
+
+def test_cells_of_two_rows_are_compared_as_ever():
+    t = long(); r = gen(8); rows, others = r.integers(0, t.num_rows, (2, 3000))
+    for name in t.column_names:
+        a = t[name].combine_chunks()
+        was = [not (x == y or x is None and y is None) for x, y in zip(a.take(pa.array(rows)).to_pylist(), a.take(pa.array(others)).to_pylist())]
+        for c in (_Quick(t[name]), Column(t[name])): assert unlike(c, rows, others).tolist() == was, name
+
+@pytest.mark.parametrize("low,t", [(-999, pa.int16()), (19_000, pa.int32()), (2**40, pa.int64()), (2**61-3000, pa.int64()), (2**63, pa.uint64()), (-2**63, pa.int64())])
+def test_numbers_that_become_words_are_spelt_as_ever(low, t):
+    values = [None if i % 7 == 3 else low+i % 900 for i in range(9000)]
+    got = corrupt(pa.table({"v": pa.array(values, t)}), "wrong_type", .01, gen(2), "v")
+    hit, now = got.mask[:, 0], got.table["v"].to_pylist()
+    assert hit.sum() == 90 and all(n == (None if v is None else str(v)) for n, v, h in zip(now, values, hit) if not h) and all(not n.lstrip("-").isdigit() for n, h in zip(now, hit) if h)
+
+@pytest.mark.parametrize("kind", ["dropped_rows", "duplicated_rows", "fan_out"])
+def test_masks_of_whole_rows_cannot_be_written_to(kind):
+    "They are one byte a row, seen once for each column."
+    t = long(chunks=1); got = corrupt(t, kind, .1, gen(4))
+    again = np.diff(got.index, prepend=-1) == 0
+    assert got.mask.shape == (got.table.num_rows, t.num_columns) and (got.mask == again[:, None]).all() and got.mask.copy().flags.writeable
+    with pytest.raises(ValueError, match="read-only"): got.mask[0, 0] = True
 
 @pytest.mark.parametrize("values,size,moved", [([50.]*4, 1., 50.), ([0.]*4, 2., 2.), ([.25]*4, 1., 1.), ([1e200, 2e200, 3e200], 1., 2e200), ([1e12, 1e12+1, 1e12+2], 1., 1e12+1), ([-50.]*4, 1., 50.), ([1., 3.], 1., 1.)])
 def test_what_drift_is_measured_by(values, size, moved):
