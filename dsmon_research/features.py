@@ -436,7 +436,7 @@ PATIENCE = 3 # exclusions in a row after which the new state is accepted
 def _extreme(score, past, run): # past: overall surprises of healthy updates; run: exclusions in a row so far
     if len(past) < 8 or run >= PATIENCE: return False
     q1, q2, q3 = np.quantile(past[-120:], (.25, .5, .75))
-    return score > max(q3+3*(q3-q1), np.log1p(6))
+    return score > max(q3+2*(q3-q1), np.log1p(4))
 
 # %% ../nbs/06_features.ipynb #072d5b7c
 RISES = ("novel_share", "lost_share", "drift", "novel_grams", "shift") # distances to the past: only more of them is a surprise
