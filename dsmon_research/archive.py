@@ -161,7 +161,7 @@ def _entry(
     return cells, hashlib.sha256(before+made_at.encode()+cells+d.digest()).digest()
 
 # %% ../nbs/03c_archive.ipynb #30336315
-REVISION = "0004" # of the tables that this code knows
+REVISION = "0005" # of the tables that this code knows
 
 class Writer:
     "What one transaction adds."
@@ -344,7 +344,7 @@ def sketch_blobs(
     for p, c in enumerate(profile.columns):
         s = summary(c)
         values, grams = ((x.level, x.total, x.hashes, x.counts) if x is not None and (x is s or len(x.hashes)) else none for x in (s, s.grams))
-        out.append((p, "summary", pack(values, grams, s.grid)))
+        out.append((p, "summary 2", pack(values, grams, s.grid)))
         if len(c.heavy[0]): out.append((p, "frequent", json.dumps([*zip(c.heavy[0], map(int, c.heavy[1]))], ensure_ascii=False).encode("utf-8", "surrogatepass")))
     return out
 
@@ -459,6 +459,11 @@ def _part(a, ups, at):
     rows = {r["id"]: r for r in a.select(f'SELECT * FROM "update" WHERE id {some}')}
     return _profiles(a, some, [], [rows[i] for i in ids], [ups[i-1]["id"] if i else None for i in at])
 
+# %% ../nbs/03c_archive.ipynb #30336340
+def _forget_old_texts(known, old, at, longest, other): # before revision 0005 texts of more than eight bytes had other hashes: no value of today is among those
+    for k, n, wide in zip(map(tuple, at), longest, other):
+        if k in old and (n > 8 or n > 2 and wide > 0): s = known[k]; s.level, s.hashes, s.counts = 0, s.hashes[:0], s.counts[:0]
+
 def _profiles(a, where_, args, ups, before): # SQL that says which updates, its values; their rows, the id of the one that stands before each
     from dsmon_research.history import History
     from dsmon_research.metrics import COLUMN_METRICS, TABLE_METRICS
@@ -466,7 +471,9 @@ def _profiles(a, where_, args, ups, before): # SQL that says which updates, its 
     public = [PUBLIC_NAME.get(m, m) for m in COLUMN_METRICS]
     facts = {(u, p): (n, t) for u, p, n, t in a.run(f"SELECT update_id, position, name, type FROM column_profile WHERE update_id {where_}", *args).fetchall()}
     numbers = _stream(a.run(f"SELECT update_id, position, {', '.join(f'coalesce({m}, {a._db.infinity})' for m in public)} FROM column_profile WHERE update_id {where_}", *args), 2+len(public))
-    known = unpack_all({(u, p): raw for u, p, raw in a.run(f"SELECT update_id, position, bytes FROM column_sketch WHERE update_id {where_} AND kind = 'summary'", *args)})
+    kept = a.run(f"SELECT update_id, position, bytes, kind FROM column_sketch WHERE update_id {where_} AND kind IN ('summary', 'summary 2')", *args).fetchall()
+    known = unpack_all({(u, p): raw for u, p, raw, _ in kept})
+    _forget_old_texts(known, {(u, p) for u, p, _, kind in kept if kind == "summary"}, numbers[:, :2].astype(np.int64).tolist(), *(numbers[:, 2+list(COLUMN_METRICS).index(m)] for m in ("len_max", "other_share")))
     at = sorted((row[u], p, u, k) for k, (u, p) in enumerate(numbers[:, :2].astype(np.int64).tolist()) if u in row) # update by update, position by position
     names = [_read(facts[u, p][0]) for _, p, u, _ in at]
     columns = list(dict.fromkeys(names))

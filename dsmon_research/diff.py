@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from .project import SourceError, UsageError
 from .read import as_arrow
-from .sketch import keep_freed, mix
+from .sketch import MARK, keep_freed, mix
 from .words import number_words, shown
 
 # %% ../nbs/01d_diff.ipynb #85caaf41
@@ -113,14 +113,15 @@ class _Plan:
         self.whole = "UBIGINT" if len(self.key) != 1 or self.types[self.key[0]] not in _ints else "BIGINT"    # type of the key in SQL
         self.plain = self.whole == "BIGINT" or [self.types[k] for k in self.key] == ["UBIGINT"]             # the key is one whole number
         self.arrow = pa.int64() if self.whole == "BIGINT" else pa.uint64()
-    def cell(self, src, label): # nested cells as text: DuckDB hashes [] and NULL, [0, 1] and [1] alike
-        c = src.cell(label, self.types[label])
-        return f"hash(xor(hash({f'cast({c} as varchar)' if _nested(self.types[label]) else c}), {_salt(label)}::ubigint))"
+    def cell(self, src, label, key=False): # nested cells as text: DuckDB hashes [] and NULL, [0, 1] and [1] alike
+        c, type = src.cell(label, self.types[label]), self.types[label]
+        if _nested(type): c, type = f"cast({c} as varchar)", "VARCHAR"
+        return f"hash(xor(hash({f'{c}, {MARK} || {c}' if key and type == 'VARCHAR' else c}), {_salt(label)}::ubigint))"
     def row(self, src): return _xor([self.cell(src, n) for n in self.types])
     def missing(self, src): return f"({' or '.join(f'{src.cell(k, self.types[k])} is null' for k in self.key)})"
     def keyed(self, src):
         if self.plain: return f"coalesce({src.cell(self.key[0], self.types[self.key[0]])}::{self.whole}, 0::{self.whole})"
-        return _xor([self.cell(src, k) for k in self.key])
+        return _xor([self.cell(src, k, True) for k in self.key])
 
 # %% ../nbs/01d_diff.ipynb #50c611d9
 _dtypes = dict(k=np.uint64, h=np.uint64, missing=bool)
@@ -305,7 +306,7 @@ def _changes(con, new, old, plan, rows, budget):
     return counts
 
 # %% ../nbs/01d_diff.ipynb #f22e9f82
-_format = 2
+_format = 3
 
 def _stamp_of(plan, rows): # what must match before a side file may stand for its snapshot
     import duckdb

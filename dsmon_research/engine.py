@@ -7,11 +7,11 @@ Scans a table of any size in DuckDB: all values of columns that repeat, exact su
 # %% auto #0
 __all__ = ['NUMBER', 'TIME', 'kind_of_type', 'quoted', 'engine', 'threads', 'Table', 'read_numbers', 'ahead', 'Plan',
            'expected_distinct', 'skewed_distinct', 'sample_size', 'level_for', 'Scanned', 'group_sql', 'whole_column',
-           'facts_sql', 'exact_as_double', 'hash_sql', 'below', 'sample_sql', 'pass_sql', 'number_facts', 'text_facts',
-           'hashed_sketch', 'sketch_sql', 'grouped_sketch', 'matches', 'numbers_in', 'text_times', 'spelt_in',
-           'spelt_sql', 'spelt_facts', 'duplicates', 'key_violations', 'text_column', 'tallied_column', 'ValueCounts',
-           'Hashes', 'lengths', 'length_facts', 'spelt_numbers', 'sum_facts', 'spelt_times', 'together', 'TextPlan',
-           'text_plan', 'measure_piece', 'TextColumns', 'scan_text', 'sets_sql', 'pieces', 'scan']
+           'facts_sql', 'exact_as_double', 'hash_sql', 'full_sql', 'below', 'sample_sql', 'pass_sql', 'number_facts',
+           'text_facts', 'hashed_sketch', 'sketch_sql', 'grouped_sketch', 'matches', 'numbers_in', 'text_times',
+           'spelt_in', 'spelt_sql', 'spelt_facts', 'duplicates', 'key_violations', 'text_column', 'tallied_column',
+           'ValueCounts', 'Hashes', 'lengths', 'length_facts', 'spelt_numbers', 'sum_facts', 'spelt_times', 'together',
+           'TextPlan', 'text_plan', 'measure_piece', 'TextColumns', 'scan_text', 'sets_sql', 'pieces', 'scan']
 
 # %% ../nbs/01c_engine.ipynb #a076382c
 import glob, math, tempfile
@@ -28,7 +28,7 @@ import pyarrow as pa, pyarrow.compute as pc, pyarrow.parquet as pq
 
 from .project import SourceError, UsageError
 from .read import Records, Text
-from .sketch import BIG, NULL, Sketch, as_numpy, from_numpy, keep_freed, mix, runs, sketch, text_bytes, text_hashes, value_hashes
+from .sketch import BIG, MARK, NULL, Sketch, as_numpy, from_numpy, keep_freed, mix, runs, sketch, text_bytes, text_hashes, value_hashes
 from .tally import Tallies, Tally, folded, in_order, sample_rows, tallied_facts
 
 # %% ../nbs/01c_engine.ipynb #8514954b
@@ -218,16 +218,10 @@ def _plain(a): # one array without dictionaries, chunks and views
     return a.cast(pa.string()) if a.type in (pa.large_string(), pa.string_view()) else a
 
 # %% ../nbs/01c_engine.ipynb #dba9d8d5
-def _by_hash(texts): # their order, and the hashes in it; texts that share a hash in their own order, for an engine gives them in any
+def _by_hash(texts): # their order, and the hashes in it
     h = value_hashes(texts)
-    order = np.argsort(h); h = h[order]
-    at = np.flatnonzero(h[1:] == h[:-1])
-    differ = as_numpy(pc.not_equal(*(texts.take(from_numpy(order[k])) for k in (at, at+1)))) if len(at) else at
-    if differ.any():
-        some = np.flatnonzero(np.isin(h, h[at[differ]]))
-        both = pa.Table.from_arrays([from_numpy(h[some]), texts.take(from_numpy(order[some]))], ["h", "text"])
-        order[some] = order[some][as_numpy(pc.sort_indices(both, [("h", "ascending"), ("text", "ascending")]))]
-    return order, h
+    order = np.argsort(h)
+    return order, h[order]
 
 def _sorted(values, counts): # texts by hash, all else by value, NaN last; the hashes of texts
     if pa.types.is_floating(values.type): x = as_numpy(values); values = from_numpy(x+x.dtype.type(0)) # -0. and 0. are one value, called 0
@@ -276,6 +270,10 @@ def hash_sql(t:Table, i:int)->str:
     if k == "time": return f"hash(({x}-DATE '1970-01-01')::DOUBLE)" if pa.types.is_date(type_) else f"hash(epoch_us({x})::DOUBLE)"
     if k == "int" and type_.bit_width == 64 and not exact_as_double(t, i): return f"case when {x} between -9007199254740992 and 9007199254740992 then hash({x}::DOUBLE) else hash(xor({x}, {BIG}::{'U' if pa.types.is_unsigned_integer(type_) else ''}BIGINT)) end"
     return f"hash({x}::DOUBLE)" if k in ("int", "float") else f"hash({x})"
+
+def full_sql(t:Table, i:int)->str:
+    "What to hash where two values must not share a hash: DuckDB's alone takes texts for one another that differ in the last byte of two of their eight-byte words."
+    return f"{t.x(i)}, {MARK} || {t.x(i)}" if t.kinds[i] == "text" else t.x(i)
 
 def below(level:int)->str: return f"<= {2**(64-level)-1}::UBIGINT" # at level 0 all
 
@@ -339,10 +337,8 @@ def sketch_sql(t:Table, i:int, level:int)->str:
     return group_sql(t, i, f"where {hash_sql(t, i)} {below(level)}")
 
 def grouped_sketch(answer:pa.Table, level:int, filled:int)->Sketch:
-    "The same from a GROUP BY; texts that share a hash by their counts."
-    s = sketch(value_hashes(_plain(answer["v"])), as_numpy(answer["n"]), answer.num_rows+1, level, filled)
-    order = np.lexsort((s.counts, s.hashes)) if (s.hashes[1:] == s.hashes[:-1]).any() else slice(None)
-    return Sketch(level, s.hashes[order], s.counts[order], filled)
+    "The same from a GROUP BY."
+    return sketch(value_hashes(_plain(answer["v"])), as_numpy(answer["n"]), answer.num_rows+1, level, filled)
 
 # %% ../nbs/01c_engine.ipynb #3445e166
 NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?\s*$"
@@ -433,8 +429,8 @@ def duplicates(
 )->float:
     "Share of rows that repeat another row: exact if all rows fit the sample, else an estimate."
     level = level_for(t.n, rows)
-    for columns in ([best] if best else [])+[range(len(t.kinds))]:
-        h = ", ".join(t.x(i) for i in columns)
+    for columns, cell in [(best, Table.x)]*bool(best)+[(range(len(t.kinds)), full_sql)]:
+        h = ", ".join(cell(t, i) for i in columns)
         n, d = t.ask(f"select count(*) n, count(distinct h) d from (select hash({h}) h from {t.sql}) where h {below(level)}" if level else f"select count(*) n, count(distinct hash({h})) d from {t.sql}").to_pylist()[0].values()
         if n == d: return 0.
     return 1-d/n
@@ -444,7 +440,7 @@ def key_violations(
     key:list[int],
 )->float:
     "Share of rows whose key is missing or not unique; exact."
-    cells, empty = [t.x(i) for i in key], " or ".join(f"{t.x(i)} is null" for i in key)
+    cells, empty = [full_sql(t, i) for i in key], " or ".join(f"{t.x(i)} is null" for i in key)
     sql = f"select sum(case when k > 1 or e then k else 0 end)::BIGINT n from (select count(*) k, bool_or(e) e from (select hash({', '.join(cells)}) h, ({empty}) e from {t.sql}) group by h, e)"
     return (t.ask(sql)["n"][0].as_py() or 0)/max(t.n, 1)
 
@@ -523,10 +519,10 @@ def tallied_column(
 # %% ../nbs/01c_engine.ipynb #5564e1c1
 class ValueCounts:
     "Value counts of a column, added up: of values with their counts, or of rows."
-    def __init__(self, patience:int=250_000): self.patience, self.new, self.size, self.distinct, self.counts = patience, [], 0, [], np.empty(0, np.int64)
+    def __init__(self, patience:int=4_000_000): self.patience, self.new, self.size, self.distinct, self.counts = patience, [], 0, pa.array([], pa.string()), np.empty(0, np.int64) # bytes that may wait
     def add(self, values:pa.Array, counts:np.ndarray|None=None): # None: each once
-        self.new.append((values, counts)); self.size += len(values)
-        if self.size > self.patience+2*len(self.distinct): self.all()
+        self.new.append((values, counts)); self.size += values.nbytes
+        if self.size > self.patience+2*self.distinct.nbytes: self.all() # seldom: every time looks up what is known anew
 
     def all(self)->tuple[pa.Array, np.ndarray]:
         "Different values, null among them, and their counts."
@@ -541,8 +537,10 @@ class ValueCounts:
 class Hashes:
     "The different hashes below a threshold that falls as they grow too many, with counts: a `Sketch` of at most so many."
     def __init__(self, most:int): self.most, self.level, self.new, self.size, self.held = most, 0, [], 0, (np.empty(0, np.uint64), np.empty(0, np.int64))
+    @property
+    def top(self): return np.uint64(2**(64-self.level)-1) # the largest that is kept
     def add(self, h:np.ndarray):
-        self.new.append(h if not self.level else h[h < np.uint64(2**(64-self.level))]); self.size += len(self.new[-1])
+        self.new.append(h[h <= self.top]); self.size += len(self.new[-1])
         if self.size > 2*self.most: self.sketch(0)
 
     def sketch(self, total:int)->Sketch:
@@ -629,13 +627,13 @@ def _row_hash(columns): # one hash per row from those of some of its cells, the 
     for c in columns[1:]: h = mix(h)+c
     return mix(h)
 
-def _cell_hashes(a): # of every row
-    h = text_hashes(a)
+def _cell_hashes(a, coarse=False): # of every row
+    h = text_hashes(a, coarse)
     return h if not a.null_count else np.where(as_numpy(a.is_valid()), h, NULL)
 
 def _facts(c, said): # of one column of a piece, and which of its rows are not null
-    if c.null_count == len(c): return None, slice(0, 0)
     filled, (centre, time) = as_numpy(c.is_valid()) if c.null_count else slice(None), said
+    if c.null_count == len(c): return None, filled
     facts = dict(text=length_facts(c, filled))
     if centre is not None: facts["number"] = sum_facts(spelt_numbers(c, filled), centre)
     if time: facts["time"] = dict(n=len(x := spelt_times(c, filled))) | (dict(low=int(x.min()), high=int(x.max())) if len(x) else {})
@@ -644,41 +642,56 @@ def _facts(c, said): # of one column of a piece, and which of its rows are not n
 def measure_piece(
     batches:list[pa.RecordBatch],
     p:TextPlan,
+    held:dict, # column -> `Hashes`: their level by now spares keeping most texts
 )->dict: # column -> what there is to add
     "Everything about a few megabytes of records."
     out = {}
     columns = {i: pa.concat_arrays([b.column(i) for b in batches]) for i in {*p.few, *p.many}}
-    hashes = {i: _cell_hashes(columns[i]) for i in {*p.many, *p.identity}}
+    hashes = {i: _cell_hashes(columns[i], coarse=True) for i in {*p.many, *p.identity}}
     r = _row_hash([hashes[i] for i in p.identity])
     drawn = np.flatnonzero(r < np.uint64(min(int(p.share*2**64), 2**64-1)))
     take = {i: c.take(from_numpy(drawn)) for i, c in columns.items()}
     for i, said in p.many.items():
         facts, filled = _facts(columns[i], said)
-        out[i] = facts, hashes[i][filled], take[i]
+        few = np.flatnonzero((hashes[i] <= held[i].top) & (filled if columns[i].null_count else True))
+        out[i] = facts, columns[i].take(from_numpy(few)), take[i]
     counted = {i: columns[i].value_counts() for i in p.small}
     few = {i: (counted[i].field(0), as_numpy(counted[i].field(1))) if i in p.small else (columns[i], None) for i in p.few}
-    rows = r[drawn], _row_hash([hashes[i][drawn] if i in hashes else _cell_hashes(take[i]) for i in sorted(take)])
-    return dict(n=len(r), rows=rows, many=out, few=few)
+    return dict(n=len(r), rows=(r[drawn], [take[i] for i in sorted(take)]), many=out, few=few)
 
 # %% ../nbs/01c_engine.ipynb #8d591135
 class TextColumns:
     "What the pieces of a text file add up to."
     def __init__(self, p:TextPlan):
-        self.p, self.n, self.rows, self.tallies = p, 0, [], {i: ValueCounts(p.low) for i in p.few}
-        self.hashes, self.facts, self.drawn = {i: Hashes(p.most) for i in p.many}, {i: [] for i in p.many}, {i: [] for i in p.many}
+        self.p, self.n, self.drawn_rows, self.rows, self.tallies = p, 0, [], [], {i: ValueCounts(min(max(160_000_000//max(len(p.few)-len(p.small), 1), 4_000_000), 32_000_000)) for i in p.few}
+        self.hashes = {i: Hashes(p.most) for i in p.many}
+        self.facts, self.drawn, self.low = ({i: [] for i in p.many} for _ in range(3))
 
     def add(self, piece:dict):
-        self.n += piece["n"]; self.rows.append(piece["rows"])
-        for i, (values, counts) in piece["few"].items(): self.tallies[i].add(values, counts)
-        for i, (facts, h, drawn) in piece["many"].items():
-            self.hashes[i].add(h); self.drawn[i].append(drawn)
+        self.n += piece["n"]; self.drawn_rows.append(piece["rows"])
+        if len(self.drawn_rows) == 32: self._hash_rows()
+        for i, values in piece["few"].items(): self.tallies[i].add(*values)
+        for i, (facts, low, drawn) in piece["many"].items():
+            self.low[i].append(low); self.drawn[i].append(drawn)
             if facts: self.facts[i].append(facts)
+            if len(self.low[i])*len(low) > 20_000: self._hash(i)
+
+    def late(self)->set: # columns that turn out not to repeat
+        return {i for i, x in self.tallies.items() if len(x.distinct) > 4*self.p.low}
+
+    def _hash(self, i): self.hashes[i].add(text_hashes(pa.concat_arrays(self.low[i]))); self.low[i] = [] # texts of many pieces at a time
+
+    def _hash_rows(self): # of many pieces at a time
+        some, cells = zip(*self.drawn_rows)
+        self.rows.append((np.concatenate(some), _row_hash([_cell_hashes(pa.concat_arrays(c)) for c in zip(*cells)])))
+        self.drawn_rows = []
 
     def column(self, t:Table, i:int)->Scanned:
         if i in self.tallies: v, n = self.tallies[i].all(); return whole_column(t, i, pa.table({"v": v, "n": from_numpy(n)}))
         drawn, name = pa.concat_arrays(self.drawn.pop(i)), t.schema.field(i).name
         if not self.facts[i]: return Scanned(name, pa.string(), self.n, 0, drawn[:0], np.empty(0, np.int64))
         f = {k: together([p[k] for p in self.facts[i]]) for k in self.facts[i][0]}
+        if self.low[i]: self._hash(i)
         filled, text = f["text"]["filled"], f["text"]
         own = dict(empty_share=text["blank"]/self.n, len_min=text["low"], len_max=text["high"], len_mean=_digits(text["s"]/filled))
         if (x := f.get("number")) and x["filled"]: own |= {k: v for k, v in number_facts(x, "float", self.p.many[i][0]).items() if np.isfinite(v)} | dict(numeric_share=x["filled"]/filled)
@@ -687,6 +700,7 @@ class TextColumns:
 
     def repeated(self)->float|None:
         "Share of the drawn rows that repeat another; None where the sample cannot tell."
+        if self.drawn_rows: self._hash_rows()
         two, whole = (np.concatenate(x) for x in zip(*self.rows))
         pairs = len(np.unique(two))
         return 0. if pairs == len(two) else 1-len(np.unique(whole))/len(two) if pairs > len(two)/2 else None
@@ -709,9 +723,11 @@ def scan_text(
     "A text file's columns, in one pass."
     t, p, records = Table(con, source), text_plan(source, plan, more), Records(source)
     got = TextColumns(p)
-    for piece in _progress(ahead((partial(measure_piece, b, p) for b in _pieces(records)), max(threads(con)-1, 1)), "profile"):
+    for piece in _progress(ahead((partial(measure_piece, b, p, got.hashes) for b in _pieces(records)), max(threads(con)-1, 1)), "profile"):
         got.add(piece)
-        if late := {i for i, x in got.tallies.items() if len(x.distinct) > 4*plan.low}: return scan_text(con, source, plan, finish, more | late)
+        if late := got.late(): return scan_text(con, source, plan, finish, more | late)
+    for x in got.tallies.values(): x.all()
+    if late := got.late(): return scan_text(con, source, plan, finish, more | late)
     t.n, repeated = got.n, got.repeated()
     columns = [finish(got.column(t, i)) for i in range(len(source.names))]
     return t, columns, dict(duplicate_share=duplicates(t, []) if repeated is None else repeated, bad_line_share=records.bad/max(got.n, 1))

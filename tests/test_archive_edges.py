@@ -302,5 +302,5 @@ def test_numbers_of_columns_are_kept_as_they_are(lite):
     for m in TABLE_METRICS: assert u[public.get(m, m)] == p.table.get(m)
     for r, c in zip(cols, p.columns, strict=True):
         assert (r["name"], r["type"]) == (c.name, c.type) and {m: r[public.get(m, m)] for m in COLUMN_METRICS} == {m: c.metrics.get(m) for m in COLUMN_METRICS}
-    assert kinds == [(0, "summary"), (0, "frequent"), (1, "summary"), (2, "summary"), (2, "frequent")] and often[0] == [["a", 2]] and u["schema_hash"] == schema_hash(p.columns) and u["previous_id"] is None
+    assert kinds == [(0, "summary 2"), (0, "frequent"), (1, "summary 2"), (2, "summary 2"), (2, "frequent")] and often[0] == [["a", 2]] and u["schema_hash"] == schema_hash(p.columns) and u["previous_id"] is None
     assert set(KINDS["update"]) >= set(u)
