@@ -38,11 +38,11 @@ def _rewrite(c, rows, moments): # date and clock replaced, the rest as it was
     if _text_moments(c)[1]: return pa.array([a[:10]+s[10]+a[11:]+s[16:] for a, s in zip(new, old)], pa.string())
     return pa.array([a[:10] for a in new], pa.string())
 
-def _ints(c): # int64 units since 1970, and which rows are safely inside the type's range
+def _ints(c): # int64 units since 1970, and which rows are a century inside the range of 64 bits
     if hasattr(c, "_units"): return c._units
     t = c.array.type
     v = c.array.cast(pa.int32() if t == pa.date32() else pa.int64()).fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
-    top = (2**31 if t == pa.date32() else 2**63)-2*10**5*_per_day(t) if t != pa.timestamp("ns") and getattr(t, "unit", "") != "ns" else 2**63-4*10**4*_per_day(t)
+    top = 2**63-4*10**4*_per_day(t)
     c._units = v, c.valid & (v < top) & (v > -top)
     return c._units
 
@@ -231,14 +231,14 @@ def _broken_foreign_key(job, name, parent=None):
 def _codes_of(c, head): # of all rows, or of the first few of a long table
     return c.array.slice(0, head).dictionary_encode().indices.fill_null(-1).to_numpy(zero_copy_only=False) if head else codes(c)
 
-def _determines(on, c, head=None): # does one column's value fix the other's, with something to contradict?
+def _determines(on, c, head=None): # does one column's value fix the other's?
     if head is None and len(c.array) > 4096 and not _determines(on, c, 1024): return False
     x, y = _codes_of(on, head), _codes_of(c, head)
     both = (x >= 0) & (y >= 0) & on.valid[:len(x)] & c.valid[:len(x)]
     x, y = x[both], y[both]
     if not len(x): return False
     first = np.full(int(x.max())+1, -1); first[x[::-1]] = y[::-1]
-    return bool((first[x] == y).all()) and (head is not None or int((first >= 0).sum()) < len(x))
+    return bool((first[x] == y).all())
 
 @more("relation", "flat")
 def _broken_dependency(job, name, on=None):

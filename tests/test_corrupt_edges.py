@@ -3,8 +3,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from dsmon_research.cellkinds import MORE
-from dsmon_research.corrupt import ALL, CannotApply, _Quick, corrupt, every
+from dsmon_research.cellkinds import MORE, Rewrites, rewritten
+from dsmon_research.corrupt import ALL, CannotApply, _Quick, bursts, combine, corrupt, every, old_update
 from dsmon_research.faults import KINDS, Column, apply_fault
 
 def gen(seed=0): return np.random.default_rng(seed)
@@ -145,3 +145,161 @@ def test_unknown_identifiers_differ_from_each_other():
     for seed in range(5):
         new = corrupt(pa.table({"k": known}), "broken_foreign_key", 1., gen(seed), "k").table["k"].to_pylist()
         assert len(set(new)) == 70 and not set(new) & set(known)
+
+@pytest.mark.parametrize("values,size,moved", [([50.]*4, 1., 50.), ([0.]*4, 2., 2.), ([.25]*4, 1., 1.), ([1e200, 2e200, 3e200], 1., 2e200), ([1e12, 1e12+1, 1e12+2], 1., 1e12+1), ([-50.]*4, 1., 50.), ([1., 3.], 1., 1.)])
+def test_what_drift_is_measured_by(values, size, moved):
+    "Its spread; where there is none to speak of, or too large a one, the size of the mean, and one at least."
+    got = corrupt(pa.table({"v": values}), "level_drift", 1., gen(), "v", size=size)
+    assert got.table["v"].to_numpy()-values == pytest.approx([moved]*len(values), rel=1e-9) and got.mask.all()
+
+def test_every_rule_of_a_rewriting_is_used():
+    "A pair and its first letter have rules of their own: either may strike, the pair's also where it stands first of all."
+    w = Rewrites((("rn", "m"), ("r", "x"), ("r", "y")))
+    seen = {rewritten(["urn"], w, gen(s))[0] for s in range(60)}
+    assert seen == {"um", "uxn", "uyn"} and rewritten([], w, gen()) == []
+
+@pytest.mark.parametrize("kind,values,how,want", [
+    ("category_merge", ["a", "b", "c"]*4, dict(into="c"), dict(into="c", others=1)), ("category_merge", [1, 2, 3]*4, dict(into=3), dict(into=3, others=1)), ("mix_drift", ["a", "b", "c"]*4, dict(into="c"), dict(into="c", others=2))])
+def test_categories_become_the_one_that_is_named(kind, values, how, want):
+    got = corrupt(pa.table({"v": values}), kind, .25, gen(4), "v", **how)
+    hit = got.mask[:, 0]
+    assert hit.sum() == 3 and set(got.table["v"].filter(pa.array(hit)).to_pylist()) == {want["into"]} and want["into"] not in set(np.array(values)[hit].tolist())
+    assert kind == "mix_drift" or len(set(np.array(values)[hit].tolist())) == want["others"] # as few categories as are enough
+
+def test_unknown_identifiers_keep_their_form():
+    "Also where half of all that have this form are known; what finds none is told by a sign more, and still unknown."
+    known = [f"{i:03d}" for i in range(0, 1000, 2)]
+    for seed in range(3):
+        got = corrupt(pa.table({"k": [f"#{s}" for s in known]}), "broken_foreign_key", .2, gen(seed), "k")
+        new = np.array(got.table["k"].to_pylist())[got.mask[:, 0]]
+        assert len(set(new)) == 100 and not set(new) & {f"#{s}" for s in known} and sum(len(s) == 4 and s[0] == "#" and s[1:].isdigit() for s in new) >= 95
+
+@pytest.mark.parametrize("top,can", [(100, True), (116, True), (117, False), (120, False)])
+def test_unknown_numbers_stay_inside_their_type(top, can):
+    t = pa.table({"k": pa.array([3, top], pa.int8())})
+    if not can:
+        with pytest.raises(CannotApply): corrupt(t, "broken_foreign_key", .5, gen(), "k")
+        return
+    new = {max(corrupt(t, "broken_foreign_key", .5, gen(s), "k").table["k"].to_pylist()) for s in range(60)}-{top}
+    assert new == set(range(top+1, top+10))
+
+@pytest.mark.parametrize("at,moves", [("2152-09-01", True), ("2152-10-15", False), ("1787-04-10", True), ("1787-01-15", False)])
+def test_nanoseconds_end_within_history(at, moves):
+    "They reach to 2262 and back to 1677: what lies within a century of the ends stays where it is, for nothing may wrap around."
+    t = pa.table({"t": pa.array([np.datetime64(at, "ns"), np.datetime64("2020-01-01", "ns")])})
+    assert corrupt(t, "timezone_shift", 1., gen(), "t", minutes=60).mask[:, 0].tolist() == [moves, True]
+
+def test_as_many_runs_as_asked():
+    for k in range(1, 9):
+        for seed in range(6):
+            for runs in range(1, k+1):
+                got = bursts(np.arange(40), k, gen(seed), runs)
+                assert len(got) == k and 1+int((np.diff(got) > 1).sum()) == runs
+
+def sheet(): return pa.table({"id": list(range(10)), "v": [float(i) for i in range(10)], "z": list("ababababab")})
+
+def test_records_of_several_faults_add_up():
+    got = combine(sheet(), [dict(kind="lost_head", magnitude=.2), dict(kind="missing", magnitude=.5, column="v"), dict(kind="sign_flip", magnitude=.25, column="id")], gen(1))
+    r = got.record
+    assert got.table["id"].to_pylist() != list(range(2, 10)) and [abs(v) for v in got.table["id"].to_pylist()] == list(range(2, 10)) and got.rows_removed == [0, 1]
+    assert (r["rows_removed"], r["rows_added"], r["n_rows"], r["magnitude"], r["columns"], r["column"]) == (2, 0, 10, .5, ["id", "v"], None)
+    assert r["rows_touched"] == got.mask.any(1).sum()+2 and r["share"] == r["rows_touched"]/10 and r["detail"].count("; ") == 2 and [p["kind"] for p in r["parts"]] == ["lost_head", "missing", "sign_flip"]
+    assert got.mask.sum(0).tolist() == [2, 4, 0] and [v is None for v in got.table["v"].to_pylist()] == got.mask[:, 1].tolist()
+
+def test_rows_that_come_twice_are_counted_after_others_went():
+    got = combine(sheet(), [dict(kind="lost_head", magnitude=.3), dict(kind="duplicated_rows", magnitude=.25)], gen(2))
+    assert (got.record["rows_removed"], got.record["rows_added"], got.table.num_rows) == (3, 2, 9) and got.mask.all(1).sum() == got.mask.any(1).sum() == 2
+
+def test_a_mask_follows_its_rows():
+    "A row that was touched and then came twice is touched in both; columns that went take their marks with them."
+    t = sheet()
+    got = combine(t, [dict(kind="missing", magnitude=1., column="v"), dict(kind="duplicated_rows", magnitude=.2), dict(kind="missing_column", magnitude=1., column="z")], gen(3))
+    assert got.table.column_names == ["id", "v"] and got.mask.shape == (12, 2) and got.mask[:, 1].all() and got.mask[:, 0].sum() == 2
+    again = np.flatnonzero(got.mask[:, 0])
+    ids = got.table["id"].to_pylist()
+    assert all(ids[i] == ids[i-1] for i in again)
+
+def test_one_generator_each():
+    "With a generator for each fault, one fault's draw does not move another's."
+    a = [dict(kind="missing", magnitude=.3, column="v"), dict(kind="case_change", magnitude=.3, column="z")]
+    both, alone = combine(sheet(), a, [gen(1), gen(2)]), corrupt(sheet(), "case_change", .3, gen(2), "z")
+    assert both.table["z"].equals(alone.table["z"]) and np.array_equal(both.mask[:, 2], alone.mask[:, 2])
+
+@pytest.mark.parametrize("lag", [1, 2, 3])
+def test_an_old_update_is_that_one(lag):
+    past = [sheet().slice(0, n) for n in (5, 6, 7)]
+    got = old_update(sheet(), past, gen(), lag)
+    assert got.table.equals(past[-lag]) and got.record["detail"] == f"the update of {lag} before" and got.mask.all() and got.record["rows_removed"] == 10 and got.record["rows_added"] == 8-lag
+
+def test_old_updates_are_all_drawn_but_the_same_never():
+    past = [sheet().slice(0, 5), sheet(), sheet().slice(0, 7)]
+    assert {old_update(sheet(), past, gen(s)).record["detail"] for s in range(30)} == {"the update of 1 before", "the update of 3 before"}
+    for lag in (0, 2, 4):
+        with pytest.raises(CannotApply, match="past of 3"): old_update(sheet(), past, gen(), lag)
+
+@pytest.mark.parametrize("mechanism,by", [("mcar", None), ("mar", "id"), ("mnar", None), ("burst", None)])
+def test_the_record_says_how_rows_were_chosen(mechanism, by):
+    t = sheet(); kept = t.to_pydict()
+    got = corrupt(t, "missing", .4, gen(5), "v", mechanism, by)
+    assert (got.record["mechanism"], got.record["by"]) == (mechanism, by) and t.to_pydict() == kept
+    rows = np.flatnonzero(got.mask[:, 1])
+    assert len(rows) == 4 and got.record["share"] == .4 and got.record["rows_touched"] == 4 and (mechanism not in ("mar", "mnar") or rows[-1]-rows[0] == 3)
+
+def test_every_fault_can_be_told_the_key():
+    "A key of several columns is only found if it is named; frames come back as frames."
+    t = pa.table({"a": [1, 1, 2, 2]*3, "b": [1, 2, 1, 2]*3, "c": [1.5]*12}).slice(0, 4)
+    assert "duplicated_keys" not in every(t, .25, gen(), kinds=["duplicated_keys"])
+    got = every(t, .25, gen(), kinds=["duplicated_keys", "missing_column"], key=["a", "b"])
+    assert set(got) == {"duplicated_keys", "missing_column"} and len({*zip(got["duplicated_keys"].table["a"].to_pylist(), got["duplicated_keys"].table["b"].to_pylist())}) == 3 and got["missing_column"].record["magnitude"] == 1.
+    frame = corrupt(t.to_pandas(), "repeated_update", 1., gen(), past=[t.slice(1).to_pandas(), t.slice(2).to_pandas()])
+    assert len(frame.table) == 2 and frame.record["rows_removed"] == 4
+
+def attempt(fn, *a, **k):
+    try: return fn(*a, **k)
+    except CannotApply: return None
+
+@pytest.mark.parametrize("column", long(1).column_names)
+def test_long_columns_as_short_ones(column):
+    "Every kind on every column: what the quick way writes, marks, records and refuses is what the plain way does."
+    t, old, tried = long(5000, 2), long(4300), 0
+    for kind, spec in KINDS.items():
+        if spec.needs in ("rows", "previous") or spec.scope == "table": continue
+        a, b = attempt(corrupt, t, kind, .03, gen(len(kind)), column, past=[old]), attempt(apply_fault, t, kind, .03, gen(len(kind)), column, previous=old)
+        assert (a is None) == (b is None), kind
+        if a is None: continue
+        assert a.table.schema.equals(b.table.schema, check_metadata=True) and a.table.equals(b.table) and np.array_equal(a.mask, b.mask) and a.record | b.record == a.record and a.rows_removed == b.rows_removed, kind
+        tried += 1
+    assert tried >= 4
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_columns_of_one_name(kind):
+    "Where two columns share a name, the quick ways strike and write as the plain ones do."
+    r = gen(9)
+    t, m = pa.table([pa.array(range(40)), pa.array(r.normal(size=40)), pa.array([f"w{i % 3} x" for i in range(40)]), pa.array([f"é{i}" for i in range(40)])], names=["a", "a", "b", "b"]), 1. if KINDS[kind].scope == "table" else .3
+    for seed in range(6):
+        a, b = attempt(corrupt, t, kind, m, gen(seed), past=[t.slice(5)]), attempt(apply_fault, t, kind, m, gen(seed), previous=t.slice(5))
+        assert (a is None) == (b is None)
+        if a is not None: assert a.table.equals(b.table) and a.table.schema.equals(b.table.schema) and np.array_equal(a.mask, b.mask) and a.record | b.record == a.record
+
+def test_two_values_are_enough_to_go_by():
+    t = pa.table({"v": list(range(20)), "one": ["x"]*20, "two": ["a"]*10+["b"]*10})
+    got = corrupt(t, "missing", .25, gen(1), "v", "mar")
+    rows = np.flatnonzero(got.mask[:, 0])
+    assert got.record["by"] == "two" and len(rows) == 5 and len(set((rows < 10).tolist())) == 1
+    with pytest.raises(CannotApply, match="no other column has two values"): corrupt(t.select(["v", "one"]), "missing", .25, gen(1), "v", "mar")
+
+def test_frames_keep_their_columns():
+    frame = sheet().to_pandas().set_index(np.arange(10)*7)
+    got = corrupt(frame, "missing", .3, gen(1), "v")
+    assert list(got.table.columns) == ["id", "v", "z"] and got.mask.shape == (10, 3) and got.table["v"].isna().tolist() == got.mask[:, 1].tolist() and got.table["id"].tolist() == frame["id"].tolist()
+
+def test_a_rewriting_of_one_pair():
+    assert rewritten(["urn", "rnrn"], Rewrites((("rn", "m"),)), gen(2)) in (["um", "mrn"], ["um", "rnm"])
+
+def test_nothing_is_shown_as_minus_nothing():
+    got = corrupt(pa.table({"v": ["273", "300"]}), "converted_unit", 1., gen(), "v", conversion="kelvin as Celsius")
+    assert got.table["v"].to_pylist() == ["0", "27"]
+
+def test_two_values_are_enough_to_stick():
+    got = corrupt(pa.table({"v": [None, 1, None, 2]}), "stuck_at_last", 1., gen(), "v")
+    assert got.table["v"].to_pylist() == [None, 1, None, 1] and got.mask[:, 0].tolist() == [False, False, False, True] and got.record["rows_touched"] == 1

@@ -202,3 +202,20 @@ def test_index_grows_by_pages(tmp_path, monkeypatch):
     for n in range(1, 11): pages.write_index(tmp_path, "shop", dict(files=n, rows=10*n, bad=0, bad_files=0), [one(i) for i in range(max(n-6, 0), n)])
     shown = {p.name: [i for i in range(10) if f'"f{i}.html"' in p.read_text()] for p in tmp_path.iterdir()}
     assert shown == {"page-00001.html": [0, 1, 2], "page-00002.html": [3, 4, 5], "page-00003.html": [6, 7, 8], "page-00004.html": [9], "index.html": [7, 8, 9]}
+
+
+def test_looks_at_its_start_and_then_now_and_then(tmp_path, monkeypatch):
+    "What a killed run left and what is due to be told again are looked for at the start of a run and every half minute, not at every file."
+    from dsmon_research import ingest as module
+    monkeypatch.setenv("DSMON_NOTIFY", "json://owner.example/")
+    j, looks, sent = job(tmp_path), [], []
+    put(tmp_path, [2]); ingest(j, send=lambda *a: "error 503") # a bad file whose owner was not reached
+    (j.bad/".f9.csv.0123456789ab.999999999.part").write_text("left by a process that is gone")
+    monkeypatch.setattr(module, "now", lambda: now()+timedelta(minutes=6))
+    monkeypatch.setattr(module, "recover", lambda *a, real=module.recover: looks.append(1) or real(*a))
+    put(tmp_path, [1, 4, 7]); ingest(j, send=lambda *a: sent.append(a[1]) or "")
+    assert len(looks) == 1 and len(sent) == 1 and "f0002.csv" in sent[0] and not list(j.bad.glob("*.part")) and not list(j.bad.glob(".*.part"))
+    monkeypatch.setattr(module, "LOOK", 0)
+    put(tmp_path, [13, 16]); ingest(j)
+    assert len(looks) == 1+3
+    with Archive(j.archive) as a: assert [r["state"] for r in a.select("SELECT state FROM ingestion_event WHERE what = 'alert' ORDER BY id")] == ["failed", "sent"]
