@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from .features import metric_of
 from .profile import contradictions, encode, profile_column, row_hashes
 from .sketch import as_numpy, value_hashes
+from .surprise import of_one
 from .words import band_words, number_words
 
 # %% ../nbs/08a_explain.ipynb #c6e2fdb0
@@ -31,9 +32,12 @@ def columns_ranked(
     names:list,   # (column, metric) of each feature
     s:np.ndarray, # (M,) contribution of each feature, any sign
 )->list:          # columns, most suspicious first; None = the table
-    "Columns by their strongest feature."
-    out = dict.fromkeys(names[i][0] for i in np.argsort(-np.abs(s), kind="stable"))
-    return list(out)
+    "Columns by their strongest feature and half of the second; the table stands where its strongest puts it."
+    a, said = np.abs(s), {}
+    for i in np.argsort(-a, kind="stable"): said.setdefault(names[i][0], []).append(a[i])
+    out = sorted((c for c in said if c is not None), key=lambda c: -of_one(np.array(said[c])))
+    if None in said: out.insert(list(said).index(None), None)
+    return out
 
 def _odd(names, z): return z/np.array([metric_of(f).weight for f in names]) # a person asks what is odd, not what counts
 

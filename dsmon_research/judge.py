@@ -17,7 +17,7 @@ from .project import NotEnoughHistory
 from .ensemble import mean_surprise
 from .features import ALL_METRICS, World
 from .metrics import TABLE_METRICS
-from .surprise import MEMBERS, Record, next_fit
+from .surprise import MEMBERS, Record, next_fit, of_one
 
 # %% ../nbs/08b_judge.ipynb #f24ffca5
 @dataclass
@@ -41,7 +41,7 @@ def unknown(T:int)->Truth:
 class Walk:
     "One detector's way through a world: scores and p-values (NaN = not judged), of updates and of probes."
     name:str; score:np.ndarray; p:np.ndarray; probe_score:np.ndarray; probe_p:np.ndarray
-    column:np.ndarray|None=None; probe_column:np.ndarray|None=None   # (T, C), (P, C): strongest contribution of each column
+    column:np.ndarray|None=None; probe_column:np.ndarray|None=None   # (T, C), (P, C): contribution of each column
     fit_s:float=0.; score_s:float=0.; detector:object=field(default=None, repr=False)
     logs:bool=False                                                   # are its scores logarithms?
 
@@ -155,10 +155,10 @@ def _walk_records(out, names, others, w, truth, cal, warmup): # names of the mem
             if np.isfinite(s[0]): out.p[t], out.probe_p[who], gone = cal.step(s[0]*record.trust, s[1:]*record.trust, truth.bad[t], truth.answers)
         record.see(Z[t], gone, not cal.open)
     out.logs, out.score_s = True, time.perf_counter()-start
-    out.column, out.probe_column = _strongest(Z, w), _strongest(P, w)
+    out.column, out.probe_column = _suspects(Z, w), _suspects(P, w)
     return out
 
-def _strongest(X, w): return np.abs(X[:, len(TABLE_METRICS):]).reshape(len(X), len(w.columns), len(ALL_METRICS)).max(2) if w.columns else None
+def _suspects(X, w): return of_one(np.abs(X[:, len(TABLE_METRICS):]).reshape(len(X), len(w.columns), len(ALL_METRICS))) if w.columns else None
 
 
 # %% ../nbs/08b_judge.ipynb #7f9d442e
