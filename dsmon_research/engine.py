@@ -522,7 +522,7 @@ class ValueCounts:
     def __init__(self, patience:int=4_000_000): self.patience, self.new, self.size, self.distinct, self.counts = patience, [], 0, pa.array([], pa.string()), np.empty(0, np.int64) # bytes that may wait
     def add(self, values:pa.Array, counts:np.ndarray|None=None): # None: each once
         self.new.append((values, counts)); self.size += values.nbytes
-        if self.size > self.patience+2*self.distinct.nbytes: self.all() # seldom: every time looks up what is known anew
+        if self.size > self.patience+2*self.distinct.nbytes: self.all()
 
     def all(self)->tuple[pa.Array, np.ndarray]:
         "Different values, null among them, and their counts."
@@ -663,7 +663,7 @@ def measure_piece(
 class TextColumns:
     "What the pieces of a text file add up to."
     def __init__(self, p:TextPlan):
-        self.p, self.n, self.drawn_rows, self.rows, self.tallies = p, 0, [], [], {i: ValueCounts(min(max(160_000_000//max(len(p.few)-len(p.small), 1), 4_000_000), 32_000_000)) for i in p.few}
+        self.p, self.n, self.drawn_rows, self.rows, self.tallies = p, 0, [], [], {i: ValueCounts() for i in p.few}
         self.hashes = {i: Hashes(p.most) for i in p.many}
         self.facts, self.drawn, self.low = ({i: [] for i in p.many} for _ in range(3))
 
