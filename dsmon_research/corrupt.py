@@ -297,7 +297,7 @@ def combine(
         got = corrupt(now, **f, rng=r, past=past)
         mask = _carried(mask, now.column_names, got) | got.mask
         if got.index is not None: origin = origin[got.index]
-        elif got.table.num_rows != len(origin) or got.record["rows_removed"] == len(origin): origin = np.empty(0, np.int64)
+        elif got.table.num_rows != len(origin) or got.record["rows_removed"] == len(origin): origin = np.full(got.table.num_rows, -1) # rows that were none of this table's
         now = got.table; parts.append(got.record)
     removed = np.setdiff1d(np.arange(table.num_rows), origin).tolist()
     touched = int(mask.any(1).sum())+len(removed)

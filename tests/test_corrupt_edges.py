@@ -333,3 +333,12 @@ def test_nothing_is_shown_as_minus_nothing():
 def test_two_values_are_enough_to_stick():
     got = corrupt(pa.table({"v": [None, 1, None, 2]}), "stuck_at_last", 1., gen(), "v")
     assert got.table["v"].to_pylist() == [None, 1, None, 1] and got.mask[:, 0].tolist() == [False, False, False, True] and got.record["rows_touched"] == 1
+
+
+@pytest.mark.parametrize("kind", ["dropped_rows", "duplicated_rows", "lost_head", "truncated_file", "lost_partition", "dropped_segment", "fan_out"])
+def test_rows_of_an_old_update_are_faulty_too(kind):
+    "A past update of fewer rows is published again, then loses or doubles rows: all rows of today are gone, none of its own is counted twice."
+    today = pa.table({"x": range(50), "y": [f"text {i%7}" for i in range(50)]})
+    got = combine(today, [dict(kind="repeated_update", magnitude=1.), dict(kind=kind, magnitude=.3)], np.random.default_rng(0), [today.slice(0, 20)])
+    assert got.record["rows_removed"] == 50 and got.rows_removed == list(range(50)) and got.mask.shape == (got.table.num_rows, 2)
+    assert got.record["rows_added"] == got.table.num_rows and (got.table.num_rows > 20) == (kind in ("duplicated_rows", "fan_out"))
