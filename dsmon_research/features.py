@@ -51,9 +51,9 @@ def untransform(y, kind, unit=1.):
 # %% ../nbs/06_features.ipynb #bda09fca
 @dataclass
 class Vocabulary:
-    "All values of one column over a history: sorted `hashes` (V,), update of first appearance `first` (V,), `born` of them all, sampling `level` so far (T,)."
+    "All values of one column over a history: sorted `hashes` (V,), update of first appearance `first` (V,), sampling `level` so far (T,)."
     hashes:np.ndarray; first:np.ndarray; level:np.ndarray; counts:np.ndarray; until:int  # counts (until, V'): see `common`
-    common:np.ndarray; born:int                                                          # hashes (V',) known before `until`
+    common:np.ndarray                                                                    # hashes (V',) known before `until`
 
 WIDEST = 1 << 16
 
@@ -83,7 +83,7 @@ def vocabulary(
     place, keep = np.cumsum(first < until)-1, t < until
     counts = np.zeros((until, int((first < until).sum())), np.float32)
     counts[t[keep], place[inverse[keep]]] = n[keep]
-    return Vocabulary(hashes, first, level, counts, until, hashes[first < until], int(first.min(initial=len(sketches))))
+    return Vocabulary(hashes, first, level, counts, until, hashes[first < until])
 
 # %% ../nbs/06_features.ipynb #19da0420
 def novel_share(
@@ -91,7 +91,7 @@ def novel_share(
 )->float: # NaN if there is no past or nothing filled
     "Share of filled rows whose value did not occur before update t."
     s = s.at(int(v.level[t]))
-    if t <= v.born or not s.counts.sum(): return np.nan
+    if t == 0 or not len(v.hashes) or not s.counts.sum(): return np.nan
     at = np.minimum(np.searchsorted(v.hashes, s.hashes), len(v.hashes)-1)
     seen = (v.hashes[at] == s.hashes) & (v.first[at] < t)
     return float(s.counts[~seen].sum()/s.counts.sum())

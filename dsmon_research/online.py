@@ -39,10 +39,10 @@ class Seen:
             self.asked = hashes, at, self.hashes[np.minimum(at, len(self.hashes)-1)] == hashes if len(self.hashes) else np.zeros(len(hashes), bool)
         return self.asked[1:]
 
-    def novel(self, s)->float: # NaN where nothing is filled, or never was
+    def novel(self, s)->float: # NaN where nothing is filled
         "Share of filled rows whose value did not occur."
         s = s.at(max(self.level, s.level))
-        return float(s.counts[~self.place(s.hashes)[1]].sum()/s.counts.sum()) if len(self.hashes) and s.counts.sum() else np.nan
+        return float(s.counts[~self.place(s.hashes)[1]].sum()/s.counts.sum()) if s.counts.sum() else np.nan
 
     def add(self, s):
         "With a sketch's values; thinned where they become too many."

@@ -1,6 +1,6 @@
 """texts of more than eight bytes have other hashes
 
-Breaks: no table. Of updates of before the values of such texts no longer tell what is new; counts, lengths, letters and numbers do.
+Breaks: no table. Which such texts an update of before held is no longer known, so the first update after this shows them all as new; counts, lengths, letters and numbers go on.
 """
 revision, down_revision = "0005", "0004"
 
