@@ -22,6 +22,7 @@ TARGETS = { # module -> rounds of tests: (files, -k)
     "cellkinds": [(["tests/test_drawn.py"], ""), (["tests/test_corrupt_edges.py"], ""), (["tests/test_corrupt.py"], "not random_tables"), (["tests/test_corrupt.py"], "random_tables")],
     "rowkinds": [(["tests/test_drawn.py"], ""), (["tests/test_corrupt_edges.py"], ""), (["tests/test_corrupt.py"], "not random_tables"), (["tests/test_corrupt.py", "tests/test_scenarios.py"], "random_tables or scenario")],
     "corrupt": [(["tests/test_drawn.py"], ""), (["tests/test_corrupt_edges.py"], ""), (["tests/test_corrupt.py"], "not random_tables"), (["tests/test_corrupt.py"], "random_tables")],
+    "slots": [(["tests/test_drawn.py"], ""), (["tests/test_corrupt_edges.py"], ""), (["tests/test_corrupt.py"], "not random_tables"), (["tests/test_corrupt.py"], "random_tables")],
     "words": [(["tests/test_words.py"], ""), (["tests/test_incidents.py", "tests/test_messages.py"], "hostile")],
     "incidents": [(["tests/test_incidents.py"], "not postgresql"), (["tests/test_monitor.py", "tests/test_run.py"], "")],
 }
