@@ -1,5 +1,5 @@
 "The profile against an independent reference in plain Python; the engine against the profile in memory; gates of accuracy, repeatability and memory."
-import math, os, re
+import math, os, re, struct
 from collections import Counter
 from fractions import Fraction
 
@@ -12,7 +12,7 @@ from dsmon_research.config import SourceError, UsageError
 from dsmon_research.engine import Plan, scan
 from dsmon_research.profile import profile_large, profile_small, profile_table, scanned_column
 from dsmon_research.read import read_table
-from dsmon_research.sketch import text_hashes, value_hashes
+from dsmon_research.sketch import BIG, text_hashes, value_hashes
 
 EXAMPLES = int(os.environ.get("DSMON_EXAMPLES", 1000))   # `make soak` runs 10,000
 SMALL = Plan(probe=200, few=60, small=20, kept=100, listed=3_000, numbers=400, texts=400, group=3, cells=2_100)
@@ -72,7 +72,11 @@ def differences(metrics, want, rel=1e-9):
 
 texts = st.text(st.sampled_from("aB7 .,-_é\u00a0\t\n😀N/A'\"\0"), max_size=12) | st.sampled_from(["NA", "007", "-1.5e3", "1_000", " 12 ", "", " ", "2013-02-08", "9007199254740993", "nan"])
 floats = st.floats(allow_nan=True, allow_infinity=True, width=64) | st.sampled_from([0., -0., 1., .1, 1e300, -1e300])
-columns = st.sampled_from([(pa.int64(), st.integers(-2**63, 2**63-1) | st.integers(-3, 3)), (pa.float64(), floats), (pa.string(), texts), (pa.bool_(), st.booleans()), (pa.int8(), st.integers(-128, 127)), (pa.uint64(), st.integers(0, 2**64-1))])
+def hashed_apart(v): # not one of the whole numbers beyond 2^53 that have a small one's hash (01a, Limits): Hypothesis reads `BIG`, which is that of 0, out of the source
+    x, = struct.unpack("<d", struct.pack("<Q", (v ^ BIG) % 2**64))
+    return abs(v) <= 2**53 or not (abs(x) <= 2**53 and x == int(x))
+
+columns = st.sampled_from([(pa.int64(), st.integers(-2**63, 2**63-1).filter(hashed_apart) | st.integers(-3, 3)), (pa.float64(), floats), (pa.string(), texts), (pa.bool_(), st.booleans()), (pa.int8(), st.integers(-128, 127)), (pa.uint64(), st.integers(0, 2**64-1).filter(hashed_apart))])
 
 
 @st.composite
