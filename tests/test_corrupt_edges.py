@@ -6,7 +6,7 @@ import pytest
 from dsmon_research.cellkinds import MORE, Rewrites, rewritten
 from dsmon_research.corrupt import ALL, CannotApply, _Quick, bursts, combine, corrupt, every, old_update
 from dsmon_research.faults import KINDS, Column, apply_fault
-from dsmon_research.slots import _encoded, unlike
+from dsmon_research.slots import _encoded, coded, codes, count, texts, unlike
 
 def gen(seed=0): return np.random.default_rng(seed)
 
@@ -342,3 +342,25 @@ def test_rows_of_an_old_update_are_faulty_too(kind):
     got = combine(today, [dict(kind="repeated_update", magnitude=1.), dict(kind=kind, magnitude=.3)], np.random.default_rng(0), [today.slice(0, 20)])
     assert got.record["rows_removed"] == 50 and got.rows_removed == list(range(50)) and got.mask.shape == (got.table.num_rows, 2)
     assert got.record["rows_added"] == got.table.num_rows and (got.table.num_rows > 20) == (kind in ("duplicated_rows", "fan_out"))
+
+
+@pytest.mark.parametrize("n", [30, 5_000, 20_000])
+@pytest.mark.parametrize("share", [0., .03, .049, .051, .08, .5, 1.])
+@pytest.mark.parametrize("nulls", [0., .04, .3])
+def test_a_column_is_read_in_short_as_in_full(n, share, nulls):
+    "Roles near their limits (a twentieth may be no number, no moment), values, spread and limits; also where what is odd stands at one end."
+    r = np.random.default_rng([n, int(1000*share), int(100*nulls)])
+    odd, none = r.random(n) < share, r.random(n) < nulls
+    for order in (np.arange(n), np.argsort(odd, kind="stable"), np.argsort(~odd, kind="stable")):
+        o, z = odd[order], none[order]
+        for a in (np.where(o, "word", np.arange(n).astype(str)), np.where(o, "-", "2013-02-08"), np.where(o, "12:30", "7.5")):
+            c = pa.array(a.tolist(), pa.string(), mask=z)
+            assert (_Quick(c).role, _Quick(c).valid.tolist()) == (Column(c).role, Column(c).valid.tolist())
+        for t in (pa.int32(), pa.float64(), pa.uint8(), pa.timestamp("us")):
+            c = pa.array(r.integers(0, 200, n), pa.int64(), mask=z).cast(t)
+            q, p = _Quick(c), Column(c)
+            assert (q.role, q.valid.tolist()) == (p.role, p.valid.tolist())
+            if t != pa.timestamp("us"): assert q.limits == p.limits and np.array_equal(q.x, p.x, equal_nan=True)
+            assert coded(q).dictionary.equals(c.drop_null().unique()) and count(q) == len(c.drop_null().unique())
+            i, words = texts(q) or (codes(q), coded(q).dictionary.cast(pa.string()))
+            assert [None if k < 0 else words[int(k)].as_py() for k in i[:50]] == c.cast(pa.string()).slice(0, 50).to_pylist()
