@@ -120,6 +120,7 @@ def _encoded(a): # `a.dictionary_encode()`, values in the order in which they co
     ends = np.arange(0, found.size+1, n, dtype=np.int32)
     return pa.DictionaryArray.from_arrays(d.indices, pa.Array.from_buffers(pa.string(), len(found), [None, pa.py_buffer(ends), pa.py_buffer(found)]))
 
+# %% ../nbs/04ba_slots.ipynb #9b8dd140
 def coded(c): # the column's values and which row has which, made once
     if not hasattr(c, "_coded"): c._coded = _encoded(c.array)
     return c._coded
